@@ -1,0 +1,100 @@
+"""The contract of a pruning rule: a pure function from afferent tables to proposals."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from neuroprune.core.clock import Now, window
+from neuroprune.core.randomness import Array, Draws
+from neuroprune.core.tables import Tables
+from neuroprune.core.units import Age, Days
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a rule proposes for one table. None means that it has nothing to say.
+
+    Parameters
+    ----------
+    hazard : array of float64, shape (n_post, n_slots), optional
+        Elimination hazard of each input per day, not negative. Values at dead inputs are ignored.
+    score : array of float64, shape (n_post, n_slots), optional
+        Order in which inputs go when a number of them must: the largest first. The hazard if not given.
+    form, weight, traces, agent
+        As in :class:`neuroprune.core.tables.Change`.
+    """
+
+    hazard: Array | None = None
+    score: Array | None = None
+    form: Array | None = None
+    weight: Array | None = None
+    traces: Mapping[str, Array] = field(default_factory=dict)
+    agent: Array | None = None
+
+
+class Rule(BaseModel, ABC):
+    """A pruning rule: parameters that never change, and one pure function.
+
+    Subclasses set the class variables and write :meth:`propose`. They read only the tables, the moment and the
+    draws; they never mutate an array, and they work in any library that follows the array API standard.
+
+    Parameters
+    ----------
+    name : str
+        Name of this rule in a process, unique there; the cause written into the record. Default: its key.
+    start, stop : age or days, optional
+        Ages between which the rule acts (TOML: ``from`` and ``to``).
+    ramp : days, optional
+        Days that opening and shutting take.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    key: ClassVar[str]
+    """Name in the registry."""
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Traces that the tables must carry."""
+    produces: ClassVar[tuple[str, ...]] = ()
+    """Traces that the rule adds."""
+    prunes: ClassVar[bool] = False
+    """Whether the rule eliminates, and so takes its share of a budget."""
+    forms: ClassVar[bool] = False
+    """Whether the rule forms connections, and so needs candidates."""
+
+    name: str = ""
+    start: Age | None = Field(default=None, alias="from")
+    stop: Age | None = Field(default=None, alias="to")
+    ramp: Days = Field(default=0.0, ge=0)
+
+    def model_post_init(self, context: object, /) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.key)
+
+    def openness(self, age: float) -> float:
+        """Return how open the rule's window is at an age in days, from 0 to 1."""
+        return window(age, self.start, self.stop, self.ramp)
+
+    def needs(self) -> tuple[str, ...]:
+        """Return the traces that this rule, with these parameters, must find."""
+        return self.requires
+
+    def quota(self, tables: Tables, now: Now) -> float | None:
+        """Return the expected number of eliminations in this step, for rules that rank instead of having hazards."""
+        return None
+
+    @abstractmethod
+    def propose(self, tables: Tables, now: Now, draws: Draws) -> Sequence[Proposal]:
+        """Return one proposal for each table.
+
+        Parameters
+        ----------
+        tables : Tables
+            As the previous rules of the step left them.
+        now : Now
+            Age and length of the step.
+        draws : Draws
+            Random numbers by permanent id.
+        """

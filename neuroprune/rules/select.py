@@ -1,0 +1,128 @@
+"""From propensities to eliminations: the one place where it is decided which inputs go."""
+
+from collections.abc import Sequence
+
+import array_api_compat
+
+from neuroprune.core.clock import Now
+from neuroprune.core.errors import BudgetError, SpecificationError
+from neuroprune.core.randomness import Array, Draws
+from neuroprune.core.tables import Change, Decision, Tables, namespace, quantise
+from neuroprune.rules.base import Proposal, Rule
+
+
+def decide(rule: Rule, tables: Tables, now: Now, draws: Draws, budget: int | None = None) -> Decision:
+    """Ask a rule for its proposals and turn them into a decision.
+
+    Parameters
+    ----------
+    rule : Rule
+    tables : Tables
+    now : Now
+    draws : Draws
+    budget : int, optional
+        Eliminate exactly so many inputs, across all tables. Without it the rule runs freely: its hazards, or
+        its quota, decide how many go.
+
+    Returns
+    -------
+    Decision
+
+    Raises
+    ------
+    BudgetError
+        If fewer inputs live than the budget asks for.
+    """
+    proposals = rule.propose(tables, now, draws)
+    if not rule.prunes:
+        eliminate: Sequence[Array | None] = [None] * len(tables)
+    else:
+        eliminate = select(tables, proposals, now, draws, budget=budget, quota=rule.quota(tables, now))
+    return Decision(
+        cause=rule.name,
+        changes=tuple(
+            Change(eliminate=gone, form=p.form, weight=p.weight, traces=p.traces, agent=p.agent)
+            for gone, p in zip(eliminate, proposals, strict=True)
+        ),
+    )
+
+
+def select(
+    tables: Tables,
+    proposals: Sequence[Proposal],
+    now: Now,
+    draws: Draws,
+    *,
+    budget: int | None = None,
+    quota: float | None = None,
+) -> list[Array]:
+    """Return the mask of eliminated inputs for each table.
+
+    Parameters
+    ----------
+    tables : Tables
+    proposals : sequence of Proposal
+        With a hazard or a score each.
+    now : Now
+    draws : Draws
+    budget : int, optional
+        Eliminate exactly the `budget` inputs with the largest scores.
+    quota : float, optional
+        Expected number of eliminations of a freely running rule that ranks. Its fraction is decided by a draw.
+
+    Notes
+    -----
+    Freely running, an input with hazard :math:`h` goes with probability :math:`1 - e^{-h\\,dt}`. Scores are
+    compared after rounding to 30 bits, and equal scores are ordered by draws, so that the decision is the same
+    in every array library and does not depend on the order of the slots.
+    """
+    if budget is None and quota is not None:
+        budget = min(tables.n_alive(), int(quota + draws.one("quota")))
+    if budget is not None:
+        return _largest(tables, [p.hazard if p.score is None else p.score for p in proposals], budget, draws)
+    gone = []
+    for table, proposal in zip(tables, proposals, strict=True):
+        if proposal.hazard is None:
+            raise SpecificationError(f"a rule gave no hazard for table {table.name!r}, and has no quota to run freely")
+        xp = namespace(table.ids)
+        probability = quantise(-xp.expm1(-proposal.hazard * now.dt))
+        gone.append(table.alive & (draws.uniform(table.ids, "select") < probability))
+    return gone
+
+
+def _largest(tables: Tables, scores: Sequence[Array | None], budget: int, draws: Draws) -> list[Array]:
+    alive = tables.n_alive()
+    if not 0 <= budget <= alive:
+        raise BudgetError(f"budget asks for {budget} eliminations: it must lie between 0 and the {alive} living inputs")
+    if budget == 0:
+        return [namespace(t.ids).zeros_like(t.alive) for t in tables]
+    xp = namespace(tables[0].ids)
+    flat_scores, flat_draws = [], []
+    for table, score in zip(tables, scores, strict=True):
+        if score is None:
+            raise SpecificationError(f"a rule gave neither a hazard nor a score for table {table.name!r}")
+        score = xp.broadcast_to(score, table.shape)
+        flat_scores.append(quantise(score[table.alive]))
+        flat_draws.append(draws.uniform(table.ids, "tie")[table.alive])
+    score, draw = xp.concat(flat_scores), xp.concat(flat_draws)
+    if not bool(xp.all(xp.isfinite(score))):
+        raise SpecificationError("a rule gave a score that is not finite to a living input")
+    threshold = xp.sort(score)[alive - budget]
+    gone = score > threshold
+    tied = xp.nonzero(score == threshold)[0]
+    missing = budget - int(xp.sum(xp.astype(gone, xp.int64)))
+    order = xp.argsort(xp.take(draw, tied))
+    chosen = xp.take(tied, order[:missing])
+    # The array API has no scatter that all libraries share: mark the chosen by rank of their draw instead.
+    limit = xp.max(xp.take(draw, chosen))
+    gone = gone | ((score == threshold) & (draw <= limit))
+    start, result = 0, []
+    device = array_api_compat.device(tables[0].ids)
+    for table in tables:
+        n = table.n_alive()
+        position = xp.reshape(xp.cumulative_sum(xp.reshape(xp.astype(table.alive, xp.int64), (-1,))), table.shape) - 1
+        part = gone[start : start + n] if n else xp.zeros((1,), dtype=xp.bool, device=device)
+        index = xp.reshape(xp.clip(position, 0, max(n - 1, 0)), (-1,))
+        result.append(table.alive & xp.reshape(xp.take(part, index), table.shape))
+        start += n
+    return result
