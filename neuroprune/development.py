@@ -1,0 +1,285 @@
+"""The development loop, the only one: sample, surround, decide, apply, record."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from neuroprune.core.clock import Clock, Course, Now, course_done, format_age
+from neuroprune.core.errors import BudgetError, RecordError, SpecificationError
+from neuroprune.core.randomness import Array, Draws
+from neuroprune.core.tables import Decision, Tables
+from neuroprune.environment.base import Environment, State
+from neuroprune.record import Record, Recorder, read_checkpoint, write_record
+from neuroprune.rules.base import Rule
+from neuroprune.rules.select import decide
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a substrate did while it was sampled.
+
+    Parameters
+    ----------
+    traces : sequence of mapping of str to array
+        One mapping for each table.
+    measures : mapping of str to float
+        Scalars such as firing rates.
+    spikes : tuple of (array of int, array of float), optional
+        Unit and time in seconds of sampled spikes.
+    """
+
+    traces: Sequence[Mapping[str, Array]]
+    measures: Mapping[str, float]
+    spikes: tuple[np.ndarray, np.ndarray] | None = None
+
+
+class Substrate(Protocol):
+    """A network that can be sampled and pruned: simulated by Brian2, a torch module, or your own."""
+
+    @property
+    def name(self) -> str:
+        """Name of the system, for the record."""
+        ...
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """Traces that the tables carry once activity was sampled."""
+        ...
+
+    def tables(self) -> Tables:
+        """Return the afferent tables as they are now."""
+        ...
+
+    def sample(self, now: Now) -> Activity:
+        """Let the network be active at this moment and return what the rules need to know."""
+        ...
+
+    def apply(self, tables: Tables) -> None:
+        """Carry out what was decided: `tables` is what the network must look like from now on."""
+        ...
+
+    def measures(self, tables: Tables) -> Mapping[str, float]:
+        """Return scalars that describe the structure in `tables`."""
+        ...
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that :meth:`restore` needs to go on from here."""
+        ...
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a state that :meth:`state` returned."""
+        ...
+
+    def provenance(self) -> dict[str, Any]:
+        """Return the engine, its version and whatever else a result may depend on."""
+        ...
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many connections must be left, and how the way there is distributed over development.
+
+    Parameters
+    ----------
+    sparsity : float
+        Fraction of the connections alive at the start that must be gone at the end.
+    course : {"decreasing", "constant", "increasing"}
+    steepness : float
+        See :func:`neuroprune.core.clock.course_done`.
+    """
+
+    sparsity: float
+    course: Course = "decreasing"
+    steepness: float = 8.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sparsity <= 1:
+            raise SpecificationError(f"sparsity is {self.sparsity!r}: it must lie between 0 and 1")
+
+    def living(self, at_start: int, progress: float) -> int:
+        """Return how many of the connections alive at the start may live at this progress."""
+        gone = round(self.sparsity * at_start)
+        return at_start - round(gone * course_done(self.course, progress, self.steepness))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, for progress bars."""
+
+    step: int
+    n_steps: int
+    age: float
+    alive: int
+    measures: Mapping[str, float]
+
+
+Rules = Sequence[Rule] | Callable[[float], Sequence[Rule]]
+Environments = Sequence[Environment] | Callable[[float], Sequence[Environment]]
+
+
+def develop(
+    substrate: Substrate,
+    rules: Rules,
+    *,
+    clock: Clock,
+    seed: int,
+    environment: Environments = (),
+    budget: Budget | None = None,
+    ages: Sequence[float] = (),
+    traces: Sequence[str] = (),
+    path: Path | None = None,
+    config: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    checkpoint_every: int = 4,
+    progress: Callable[[Progress], None] | None = None,
+) -> Record:
+    """Let a network develop under a list of rules and return the record of it.
+
+    Parameters
+    ----------
+    substrate : Substrate
+        The network, in its initial state; it is changed.
+    rules : sequence of Rule, or function of the age in days
+        Applied in order in every step, each to the tables that the previous one left.
+    clock : Clock
+        Ages and steps.
+    seed : int
+        Seed of all decisions.
+    environment : sequence of Environment, or function of the age in days
+        Advanced in order in every step, before the rules.
+    budget : Budget, optional
+        How many connections must be left. Without it the rules run freely.
+    ages : sequence of float
+        Ages in days, on steps of the clock, at which weights and traces are recorded; start and end always are.
+    traces : sequence of str
+        Traces to record at those ages and at the death of an input.
+    path : Path, optional
+        File to write the record to, whole and atomically, at every checkpoint and at the end.
+    config : mapping, optional
+        Resolved configuration, kept in the record.
+    resume : bool
+        Go on from the checkpoint at `path`.
+    checkpoint_every : int
+        Steps between checkpoints.
+    progress : function, optional
+        Called after every step.
+
+    Returns
+    -------
+    Record
+
+    Raises
+    ------
+    SpecificationError
+        If a rule or environment needs a trace that nothing provides, or two of them share a name.
+    BudgetError
+        If the budget cannot be met.
+    RecordError
+        If a checkpoint does not belong to this run, or the record cannot be written.
+    """
+    rules_at = rules if callable(rules) else lambda age, fixed=tuple(rules): fixed
+    environment_at = environment if callable(environment) else lambda age, fixed=tuple(environment): fixed
+    _check(substrate, rules_at(clock.start), environment_at(clock.start))
+    on_step = {clock.age(k): k for k in range(clock.n_steps + 1)}
+    for age in ages:
+        if round(age, 9) not in on_step:
+            raise SpecificationError(
+                f"record age {format_age(age)} is not a step between {format_age(clock.start)} and "
+                f"{format_age(clock.stop)}"
+            )
+    snapshots = {0, clock.n_steps, *(on_step[round(a, 9)] for a in ages)}
+    identity = {"seed": seed, "config": dict(config or {}), "provenance": substrate.provenance()}
+
+    if resume:
+        if path is None:
+            raise RecordError("nothing to resume: no path was given")
+        first, recorder, state, surroundings = read_checkpoint(path, identity)
+        substrate.restore(state)
+    else:
+        first = 0
+        recorder = Recorder(substrate.name, substrate.tables(), clock, traces, identity)
+        surroundings: dict[str, State] = {
+            e.name: e.begin(substrate.tables(), Draws(seed, e.name, 0)) for e in environment_at(clock.start)
+        }
+
+    def save(next_step: int) -> None:
+        if path is not None:
+            write_record(path, recorder, checkpoint=(next_step, substrate.state(), surroundings))
+
+    if not resume:
+        save(0)
+    for now in clock.moments(first):
+        activity = substrate.sample(now)
+        tables = substrate.tables().with_traces(activity.traces)
+        measures = {**substrate.measures(tables), **activity.measures}
+        for env in environment_at(now.age):
+            surroundings[env.name], given = env.advance(
+                surroundings[env.name], tables, now, Draws(seed, env.name, now.step)
+            )
+            tables = tables.with_traces(given)
+        if now.step in snapshots:
+            recorder.snapshot(now.age, tables, measures, activity.spikes, surroundings)
+        decisions: list[tuple[Tables, Decision]] = []
+        acting = [rule for rule in rules_at(now.age) if rule.openness(now.age) > 0]
+        for position, rule in enumerate(acting):
+            share = _share(budget, recorder.at_start, now, tables, acting[position:]) if rule.prunes else None
+            decision = decide(rule, tables, now, Draws(seed, rule.name, now.step), share)
+            decisions.append((tables, decision))
+            tables = tables.after(decision)
+        if budget is not None and now.step == clock.n_steps - 1:
+            _check_budget(budget, recorder.at_start, tables.n_alive())
+        substrate.apply(tables)
+        recorder.step(now, decisions, tables, measures)
+        if progress is not None:
+            progress(Progress(now.step + 1, clock.n_steps, now.age + now.dt, tables.n_alive(), measures))
+        if (now.step + 1) % checkpoint_every == 0:
+            save(now.step + 1)
+
+    last = Now(clock.n_steps, clock.age(clock.n_steps), clock.step, 1.0)
+    activity = substrate.sample(last)
+    tables = substrate.tables().with_traces(activity.traces)
+    recorder.snapshot(
+        last.age, tables, {**substrate.measures(tables), **activity.measures}, activity.spikes, surroundings
+    )
+    if path is not None:
+        write_record(path, recorder)
+    return recorder.record()
+
+
+def _share(budget: Budget | None, at_start: int, now: Now, tables: Tables, rest: Sequence[Rule]) -> int | None:
+    """Return how many inputs a rule must eliminate: an even share of what this step still owes."""
+    if budget is None:
+        return None
+    owed = max(0, tables.n_alive() - budget.living(at_start, now.progress))
+    pruners = sum(rule.prunes for rule in rest)
+    return -(-owed // pruners)
+
+
+def _check_budget(budget: Budget, at_start: int, alive: int) -> None:
+    wanted = budget.living(at_start, 1.0)
+    if alive > wanted:
+        raise BudgetError(
+            f"{alive} connections are left where the budget allows {wanted}: no pruning rule acts in the last step"
+        )
+
+
+def _check(substrate: Substrate, rules: Sequence[Rule], environment: Sequence[Environment]) -> None:
+    have = set(substrate.provides)
+    names: set[str] = set()
+    for part in (*environment, *rules):
+        if part.name in names:
+            raise SpecificationError(f"two rules or environments are named {part.name!r}: names must be unique")
+        names.add(part.name)
+        needs = part.needs() if isinstance(part, Rule) else part.requires
+        missing = [trace for trace in needs if trace not in have]
+        if isinstance(part, Rule) and part.forms and "candidates" not in have:
+            missing.append("candidates")
+        if missing:
+            raise SpecificationError(
+                f"{part.name!r} ({part.key}) cannot run on {substrate.name!r}: it needs {', '.join(missing)}, which "
+                "neither the substrate nor anything before it provides"
+            )
+        have.update(part.produces)
