@@ -1,5 +1,6 @@
 """The development loop, the only one: sample, surround, decide, apply, record."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from neuroprune.core.errors import BudgetError, RecordError, SpecificationError
 from neuroprune.core.randomness import Array, Draws
 from neuroprune.core.tables import Decision, Tables
 from neuroprune.environment.base import Environment, State
-from neuroprune.record import Record, Recorder, read_checkpoint, write_record
+from neuroprune.record import Record, Recorder, read_checkpoint, to_tree, write_record
 from neuroprune.rules.base import Rule
 from neuroprune.rules.select import decide
 
@@ -133,7 +134,7 @@ def develop(
     path: Path | None = None,
     config: Mapping[str, Any] | None = None,
     resume: bool = False,
-    checkpoint_every: int = 4,
+    checkpoint_every: float = 5.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> Record:
     """Let a network develop under a list of rules and return the record of it.
@@ -162,8 +163,8 @@ def develop(
         Resolved configuration, kept in the record.
     resume : bool
         Go on from the checkpoint at `path`.
-    checkpoint_every : int
-        Steps between checkpoints.
+    checkpoint_every : float
+        Least wall time between checkpoints in seconds; 0 writes one after every step.
     progress : function, optional
         Called after every step.
 
@@ -211,6 +212,7 @@ def develop(
 
     if not resume:
         save(0)
+    saved = time.monotonic()
     for now in clock.moments(first):
         activity = substrate.sample(now)
         tables = substrate.tables().with_traces(activity.traces)
@@ -235,8 +237,9 @@ def develop(
         recorder.step(now, decisions, tables, measures)
         if progress is not None:
             progress(Progress(now.step + 1, clock.n_steps, now.age + now.dt, tables.n_alive(), measures))
-        if (now.step + 1) % checkpoint_every == 0:
+        if path is not None and time.monotonic() - saved >= checkpoint_every:
             save(now.step + 1)
+            saved = time.monotonic()
 
     last = Now(clock.n_steps, clock.age(clock.n_steps), clock.step, 1.0)
     activity = substrate.sample(last)
@@ -246,7 +249,7 @@ def develop(
     )
     if path is not None:
         write_record(path, recorder)
-    return recorder.record()
+    return Record(to_tree(recorder))
 
 
 def _share(budget: Budget | None, at_start: int, now: Now, tables: Tables, rest: Sequence[Rule]) -> int | None:

@@ -58,7 +58,12 @@ class Table:
 
     def __post_init__(self) -> None:
         xp = namespace(self.ids)
-        for what, dtype in (("ids", xp.int64), ("alive", xp.bool), ("weight", xp.float64), ("source", xp.int64)):
+        for what, dtype in (
+            ("ids", xp.int64),
+            ("alive", xp.bool),
+            ("weight", xp.float64),
+            ("source", xp.int64),
+        ):
             array = getattr(self, what)
             if array.dtype != dtype or tuple(array.shape) != self.shape or len(self.shape) != 2:
                 raise SpecificationError(

@@ -165,7 +165,7 @@ class QuantityByAge:
                 raise ValueError(f'{pair!r} is not a pair ["P7", "quantity"]')
             points.append((to_days(pair[0], info), convert(pair[1], info)))
         if not points or any(b[0] <= a[0] for a, b in pairwise(points)):
-            raise ValueError(f"the ages of {value!r} must ascend")
+            raise ValueError("the ages must ascend")
         return ByAge(tuple(points))
 
 

@@ -15,7 +15,7 @@ from neuroprune.core.clock import Clock, Now
 from neuroprune.core.errors import SpecificationError
 from neuroprune.core.randomness import Draws, derive_seed
 from neuroprune.core.tables import Table, Tables
-from neuroprune.core.units import ByAge, Days, Metres, Seconds, Siemens, Volts, by_age
+from neuroprune.core.units import Days, Metres, Seconds, Siemens, Volts, by_age
 from neuroprune.datasets import climbing_fibre_synapses_p3
 from neuroprune.development import Activity
 from neuroprune.spiking.engine import EngineName, engine_provenance, make_engine
@@ -172,7 +172,10 @@ class Cerebellum:
         )
         latency = p.axon_latency_sd * self.anatomy.latency
         axon, time = olive.bursts(
-            self.anatomy.band, latency, self.activity, derive_seed(self.activity_seed, "climbing fibres", now.step)
+            self.anatomy.band,
+            latency,
+            self.activity,
+            derive_seed(self.activity_seed, "climbing fibres", now.step),
         )
         post, slot = np.nonzero(table.alive)
         source = np.asarray(table.source)[post, slot]
@@ -214,7 +217,16 @@ class Cerebellum:
         table = tables[0]
         keep = ("dendritic", "x", "y", "z")
         self._tables = Tables(
-            [Table(table.name, table.ids, table.alive, table.weight, table.source, {k: table[k] for k in keep})]
+            [
+                Table(
+                    table.name,
+                    table.ids,
+                    table.alive,
+                    table.weight,
+                    table.source,
+                    {k: table[k] for k in keep},
+                )
+            ]
         )
 
     def measures(self, tables: Tables) -> dict[str, float]:
@@ -281,7 +293,11 @@ class Cerebellum:
 
     def provenance(self) -> dict[str, Any]:
         """Return the engine and versions that spike trains depend on."""
-        return {**engine_provenance(self.engine), "activity_seed": self.activity_seed, "activity_seconds": self.activity}
+        return {
+            **engine_provenance(self.engine),
+            "activity_seed": self.activity_seed,
+            "activity_seconds": self.activity,
+        }
 
 
 class Anatomy:

@@ -25,9 +25,7 @@ class Engine(Protocol):
         """Wall time spent on compiling, 0 when the binary was in the cache."""
         ...
 
-    def run(
-        self, inputs: Mapping[str, np.ndarray], *, seed: int, spikes: tuple[np.ndarray, np.ndarray]
-    ) -> Outputs:
+    def run(self, inputs: Mapping[str, np.ndarray], *, seed: int, spikes: tuple[np.ndarray, np.ndarray]) -> Outputs:
         """Simulate once from the start."""
         ...
 
@@ -41,9 +39,7 @@ class Standalone:
         self._binary = build(builder, key=key)
         self.compile_seconds = self._binary.compile_seconds
 
-    def run(
-        self, inputs: Mapping[str, np.ndarray], *, seed: int, spikes: tuple[np.ndarray, np.ndarray]
-    ) -> Outputs:
+    def run(self, inputs: Mapping[str, np.ndarray], *, seed: int, spikes: tuple[np.ndarray, np.ndarray]) -> Outputs:
         """Simulate once from the start."""
         return self._binary.run(inputs, seed=seed, spikes=spikes)
 
@@ -65,9 +61,7 @@ class Runtime:
         finally:
             prefs.codegen.target = before
 
-    def run(
-        self, inputs: Mapping[str, np.ndarray], *, seed: int, spikes: tuple[np.ndarray, np.ndarray]
-    ) -> Outputs:
+    def run(self, inputs: Mapping[str, np.ndarray], *, seed: int, spikes: tuple[np.ndarray, np.ndarray]) -> Outputs:
         """Simulate once from the start."""
         from brian2 import prefs, second
         from brian2 import seed as set_seed
@@ -78,15 +72,17 @@ class Runtime:
         model.network.restore("start")
         for name, (owner, variable) in model.inputs.items():
             owner.variables[variable].set_value(np.ascontiguousarray(inputs[name], dtype=float))
-        order = np.lexsort((spikes[0], np.rint(spikes[1] / float(model.generator.dt))))
+        order = np.lexsort((spikes[0], np.rint(spikes[1] / float(model.generator.clock.dt_))))
         model.generator.set_spikes(spikes[0][order], spikes[1][order] * second)
-        before = prefs.codegen.target
+        before = prefs.codegen.target, prefs.core.stop_on_keyboard_interrupt
         prefs.codegen.target = "numpy"
+        # Brian2 would take Ctrl-C for the wish to end this simulation early, and return as if nothing had happened.
+        prefs.core.stop_on_keyboard_interrupt = False
         set_seed(seed)
         try:
             model.network.run(model.duration * second, namespace=dict(model.namespace))
         finally:
-            prefs.codegen.target = before
+            prefs.codegen.target, prefs.core.stop_on_keyboard_interrupt = before
             set_seed()
         arrays = {n: np.array(o.variables[v].get_value()) for n, (o, v) in model.outputs.items()}
         trains = {n: SpikeTrain(np.asarray(m.i[:]), np.asarray(m.t[:] / second)) for n, m in model.spikes.items()}
@@ -118,7 +114,9 @@ def make_engine(
     """
     compiler = compiler_available() if engine != "runtime" else None
     if engine == "standalone" and compiler is None:
-        raise EngineError('engine "standalone" needs a C++ compiler, and none works here: install one, or use "runtime"')
+        raise EngineError(
+            'engine "standalone" needs a C++ compiler, and none works here: install one, or use "runtime"'
+        )
     if compiler is not None:
         made = Standalone(builder, key)
         if made.compile_seconds:

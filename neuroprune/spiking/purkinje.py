@@ -88,16 +88,14 @@ def purkinje_model(n_cells: int, n_slots: int, duration: float, capacity: int, d
         EQUATIONS,
         threshold="v > v_threshold",
         reset="v = v_reset",
-        refractory=2 * ms,
+        refractory=2 * ms,  # pyright: ignore[reportArgumentType]
         method="euler",
         dt=step,
         namespace={},
         name="purkinje_cells",
     )
     redraw = cells.run_regularly(NOISE, dt=NOISE_STEP * second, when="start", name="purkinje_noise")
-    inputs = Synapses(
-        fibres, cells, SYNAPSES, on_pre=ON_PRE, on_post=ON_POST, dt=step, namespace={}, name="inputs"
-    )
+    inputs = Synapses(fibres, cells, SYNAPSES, on_pre=ON_PRE, on_post=ON_POST, dt=step, namespace={}, name="inputs")
     inputs.connect(i=np.arange(n_inputs), j=np.arange(n_inputs) // n_slots)
     monitor = SpikeMonitor(cells, name="purkinje_spikes")
     return Model(

@@ -12,9 +12,9 @@ import contextlib
 import functools
 import gc
 import sys
+import traceback
 import weakref
 from collections.abc import Iterator
-from types import FrameType
 from typing import Any
 
 import brian2
@@ -103,19 +103,21 @@ def _boolean_mask(synapses: Synapses, keep: Any) -> BoolArray:
 
 def _refuse_running_network(synapses: Synapses) -> None:
     # Network's own flag stays up after a run that raised (Brian2 < 2.11); the call stack is always right.
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
+    for frame, _ in traceback.walk_stack(sys._getframe()):
         if frame.f_code.co_name == "run" and frame.f_globals.get("__name__") == Network.__module__:
             raise SpecificationError(
                 f"Cannot remove synapses of '{synapses.name}' while a network is running (in a "
                 "network_operation or report function). Split the run and remove them between its parts."
             )
-        frame = frame.f_back
 
 
 def _refuse_references_to(synapses: Synapses) -> None:
     if _references_to(synapses):
-        gc.collect()  # monitors that the caller deleted live on in reference cycles
+        # A monitor that the caller has deleted lives on in reference cycles and, before Python 3.13, in the
+        # copies of local variables that Brian2's look-up of names leaves in frames; reading them renews them.
+        for frame, _ in traceback.walk_stack(sys._getframe()):
+            _ = frame.f_locals
+        gc.collect()
     if references := _references_to(synapses):
         raise SpecificationError(
             f"Cannot remove synapses of '{synapses.name}' because other objects refer to them by index, and "

@@ -114,14 +114,10 @@ class Binary:
                 raise SpecificationError("spikes were given to a model that has no spike generator")
             return {}
         if spikes is None:
-            raise SpecificationError(
-                "the spikes of the model's generator are missing: give two empty arrays for none"
-            )
+            raise SpecificationError("the spikes of the model's generator are missing: give two empty arrays for none")
         return _padded(generator, *spikes)
 
-    def _lay_out(
-        self, work: Path, inputs: dict[str, NDArray[Any]], replaced: dict[str, NDArray[Any]]
-    ) -> list[str]:
+    def _lay_out(self, work: Path, inputs: dict[str, NDArray[Any]], replaced: dict[str, NDArray[Any]]) -> list[str]:
         """Fill the private folder `work` and return the arguments of the binary."""
         for folder in ("inputs", "static_arrays", "results"):
             (work / folder).mkdir()
@@ -207,9 +203,7 @@ def _padded(generator: GeneratorArrays, index: ArrayLike, time: ArrayLike) -> di
     twice = np.flatnonzero((np.diff(neuron.astype(np.int64)) == 0) & (np.diff(bins) == 0))
     if twice.size:
         first = twice[0]
-        raise SpecificationError(
-            f"neuron {neuron[first]} spikes twice in the step at {bins[first] * generator.dt:g} s"
-        )
+        raise SpecificationError(f"neuron {neuron[first]} spikes twice in the step at {bins[first] * generator.dt:g} s")
     arrays = {}
     for array, values, padding in ((generator.index, neuron, 0), (generator.bins, bins, _NEVER)):
         arrays[array.name] = np.full(array.size, padding, dtype=array.dtype)

@@ -67,7 +67,8 @@ def build(
     Notes
     -----
     Code is compiled without ``-ffast-math``, contracted floating point or OpenMP, so that results repeat.
-    Any number of processes may call this at once: they build in turn, and an entry appears by one rename.
+    Any number of processes may call this at once: they build in turn, and an entry appears by one rename. Within
+    a process, no other thread should use Brian2 during a build, which switches Brian2's device for a while.
     """
     identity = _identity(builder, key, seed_env)
     root = (_default_root() if cache_dir is None else Path(cache_dir)).absolute()
@@ -92,10 +93,10 @@ def _identity(builder: Callable[[], Model], key: Mapping[str, Any], seed_env: st
     function: Any = builder
     while isinstance(function, functools.partial):
         function = function.func
-    module = inspect.getmodule(function)
     try:
-        source = inspect.getsource(module)  # type: ignore[arg-type]
-    except (OSError, TypeError) as error:
+        name = f"{function.__module__}.{function.__qualname__}"
+        source = inspect.getsource(inspect.getmodule(function))  # type: ignore[arg-type]
+    except (AttributeError, OSError, TypeError) as error:
         raise SpecificationError(f"the builder {builder!r} must be a function in a file: {error}") from error
     try:
         constants = json.loads(json.dumps(dict(key), allow_nan=False))
@@ -107,7 +108,7 @@ def _identity(builder: Callable[[], Model], key: Mapping[str, Any], seed_env: st
         raise EngineError(f"the package {error.name} is not installed") from error
     return {
         "key": constants,
-        "builder": f"{function.__module__}.{function.__qualname__}",
+        "builder": name,
         "source": hashlib.sha256(source.encode()).hexdigest(),
         "launcher": hashlib.sha256(_LAUNCHER).hexdigest(),  # it sets the compiler's flags
         "seed_env": seed_env,

@@ -13,6 +13,14 @@ from pathlib import Path
 from neuroprune.core.errors import EngineError
 from neuroprune.spiking.standalone.process import launch
 
+# Nearly every source begins with the same headers: reading them once takes half off the compilation.
+_PRECOMPILED = """
+$(OBJS): objects.h.gch
+$(OBJS): CXXFLAGS += -include objects.h
+objects.h.gch: $(H_SRCS)
+\t$(CXX) $(OPTIMISATIONS) -I. -x c++-header objects.h -o $@
+"""
+
 
 @functools.cache
 def compiler_available() -> str | None:
@@ -69,14 +77,16 @@ def make(project: Path) -> None:
     jobs = len(affinity(0)) if affinity else os.cpu_count() or 1
     # A make that started this process would hand down its own flags.
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")}
-    status, text = launch(["make", f"-j{jobs}", f"CXX={compiler}"], project, environment)
+    (project / "precompiled.mk").write_text(_PRECOMPILED)
+    command = ["make", "-f", "makefile", "-f", "precompiled.mk", f"-j{jobs}", f"CXX={compiler}"]
+    status, text = launch(command, project, environment)
     if status != 0:
         raise EngineError(f"the simulation does not compile (make exits with {status}):\n{text[-4000:]}")
 
 
 def _command() -> list[str] | None:
     """Return the compiler's command with the full path of its program."""
-    chosen = os.environ.get("CXX")
+    chosen = os.environ.get("CXX", "").strip()
     for candidate in [chosen] if chosen else ["g++", "c++", "clang++"]:
         program, *options = shlex.split(candidate)
         path = shutil.which(program)

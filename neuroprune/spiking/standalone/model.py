@@ -39,7 +39,8 @@ class Model:
     duration : float
         Simulated time of one run (s).
     inputs : mapping of str to (object, variable name)
-        State variables set anew for every run, after every assignment that the builder made.
+        State variables set anew for every run, after every assignment that the builder made; delays that differ
+        between synapses are ``(synapses.pre, "delay")``.
     outputs : mapping of str to (object, variable name)
         State variables read at the end of a run.
     spikes : mapping of str to brian2.SpikeMonitor
@@ -103,11 +104,12 @@ def generate(builder: Callable[[], Model], project: Path, seed_env: str) -> dict
         # Here rather than right before the time loop, so that delays given as inputs reach the spike queues.
         device.apply_run_args()
         model.network.run(model.duration * second, namespace=dict(model.namespace))
+        simulated, group = {thing.name for thing in model.network.sorted_objects}, model.generator
         described = {
-            "inputs": _arguments(device, model.inputs),
-            "outputs": {name: _result(device, name, *where) for name, where in model.outputs.items()},
-            "monitors": {name: _monitor(device, monitor) for name, monitor in model.spikes.items()},
-            "generator": model.generator and _generator(device, model.generator, model.duration),
+            "inputs": _arguments(device, simulated, model.inputs),
+            "outputs": {name: _result(device, simulated, name, *where) for name, where in model.outputs.items()},
+            "monitors": {name: _monitor(device, simulated, name, m) for name, m in model.spikes.items()},
+            "generator": None if group is None else _generator(device, group, model.duration),
         }
         device.build(directory=str(project), compile=False, run=False)
     return described
@@ -140,13 +142,15 @@ def _standalone_device() -> Iterator[Any]:
         defaultclock.dt = dt * second
 
 
-def _result(device: Any, name: str, owner: Any, variable: str) -> FlatArray:
+def _result(device: Any, simulated: set[str], name: str, owner: Any, variable: str) -> FlatArray:
     """Describe the result file of a state variable, whose length must be known before the run."""
     from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 
     var = owner.variables.get(variable)
     if not isinstance(var, ArrayVariable):
         raise SpecificationError(f"{name!r}: {owner.name} stores no state variable {variable!r}")
+    if var.owner.name not in simulated:
+        raise SpecificationError(f"{name!r}: the network lacks {var.owner.name}")
     size: Any = var.size
     if isinstance(var, DynamicArrayVariable):
         count = owner.variables.get("N")
@@ -160,12 +164,12 @@ def _result(device: Any, name: str, owner: Any, variable: str) -> FlatArray:
     return FlatArray(device.get_array_filename(var), np.dtype(var.dtype).name, int(size))
 
 
-def _arguments(device: Any, inputs: Mapping[str, tuple[Any, str]]) -> dict[str, FlatArray]:
+def _arguments(device: Any, simulated: set[str], inputs: Mapping[str, tuple[Any, str]]) -> dict[str, FlatArray]:
     """Describe the command line arguments of state variables."""
     settable = Counter(f"{var.owner.name}.{var.name}" for var in device.arrays if not var.read_only)
     arguments: dict[str, FlatArray] = {}
     for name, (owner, variable) in inputs.items():
-        result = _result(device, name, owner, variable)
+        result = _result(device, simulated, name, owner, variable)
         var = owner.variables[variable]
         argument = f"{var.owner.name}.{var.name}"
         if var.read_only:
@@ -179,7 +183,11 @@ def _arguments(device: Any, inputs: Mapping[str, tuple[Any, str]]) -> dict[str, 
     return arguments
 
 
-def _monitor(device: Any, monitor: SpikeMonitor) -> MonitorFiles:
+def _monitor(device: Any, simulated: set[str], name: str, monitor: SpikeMonitor) -> MonitorFiles:
+    if monitor.name not in simulated:
+        raise SpecificationError(f"{name!r}: the network lacks {monitor.name}")
+    if not monitor.record:
+        raise SpecificationError(f"{name!r}: {monitor.name} counts spikes without recording them")
     return MonitorFiles(*(device.get_array_filename(monitor.variables[v]) for v in ("N", "i", "t")))
 
 

@@ -1,0 +1,28 @@
+"""Arguments that several commands share."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="SYSTEM|FILE", help="A model (see `neuroprune models`) or a TOML file.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a parameter, e.g. rules.tag.threshold=0.2."),
+]
+ConditionOption = Annotated[
+    list[str] | None, typer.Option("--condition", metavar="NAME", help="Put a condition on; may be repeated.")
+]
+FromOption = Annotated[str | None, typer.Option("--from", metavar="AGE", help="First age, such as P3.")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="AGE", help="Last age, such as P21.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+class EngineOption(StrEnum):
+    """How Brian2 runs."""
+
+    auto = "auto"
+    standalone = "standalone"
+    runtime = "runtime"

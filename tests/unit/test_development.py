@@ -1,0 +1,289 @@
+"""The loop: the books balance, budgets are met, interrupted runs go on as if nothing had happened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuroprune.core.clock import Clock, Now
+from neuroprune.core.errors import BudgetError, RecordError, SpecificationError
+from neuroprune.core.tables import Table, Tables
+from neuroprune.development import Activity, Budget, Progress, develop
+from neuroprune.environment import Inhibition, Microglia
+from neuroprune.record import ALIVE, Record, open_record
+from neuroprune.rules import (
+    Competition,
+    Elimination,
+    Engulfment,
+    RandomPruning,
+    RandomRegrowth,
+    Rule,
+    Tag,
+    Translocation,
+    WeakestFirst,
+)
+from neuroprune.testing import TableSubstrate, example_tables
+
+CLOCK = Clock(3.0, 9.0, 0.5)
+STATIC = ("x", "y", "z", "dendritic")
+
+
+def window(start: float | None = None, stop: float | None = None) -> dict[str, Any]:
+    """Return the ages between which a rule acts, by the names that they have in TOML."""
+    return {key: age for key, age in (("from", start), ("to", stop)) if age is not None}
+
+
+def toy() -> TableSubstrate:
+    """Return two tables whose activity changes from step to step."""
+    tables = example_tables(STATIC, shapes=[(12, 8), (9, 14)])
+    steps = [example_tables(["eligibility", "calcium"], seed, shapes=[(12, 8), (9, 14)]) for seed in range(13)]
+    return TableSubstrate(tables, [[t.traces for t in step] for step in steps])
+
+
+def process() -> list[Rule]:
+    return [
+        Competition(rate=0.3),
+        Tag(),
+        Translocation(rate=0.3, **window(5.0)),
+        Elimination(rate=0.4, gates=("calcium", "inhibition")),
+        Engulfment(probability=0.01),
+        RandomRegrowth(rate=0.03),
+    ]
+
+
+def grow(substrate: Any = None, rules: Any = None, **options: Any) -> Record:
+    return develop(
+        toy() if substrate is None else substrate,
+        process() if rules is None else rules,
+        **{"clock": CLOCK, "seed": 3, "environment": [Microglia(density=2e13), Inhibition()], **options},
+    )
+
+
+class Failing(TableSubstrate):
+    """The toy, with an accident when step `at` is sampled."""
+
+    def __init__(self, at: int) -> None:
+        healthy = toy()
+        super().__init__(healthy.tables(), healthy._traces)
+        self.at = at
+
+    def sample(self, now: Now) -> Activity:
+        if now.step == self.at:
+            raise KeyboardInterrupt
+        return super().sample(now)
+
+
+# --- bookkeeping
+
+
+def test_births_minus_deaths_are_the_living_at_every_step() -> None:
+    substrate = toy()
+    at_start = substrate.tables().n_alive()
+    seen: list[Progress] = []
+    record = grow(substrate, progress=seen.append)
+    births, deaths, living = (record.development[k].values for k in ("births", "deaths", "living"))
+    assert births.sum() > 3 and deaths.sum() > 20
+    np.testing.assert_array_equal(at_start + np.cumsum(births) - np.cumsum(deaths), living)
+    assert [p.alive for p in seen] == living.tolist()
+    assert substrate.tables().n_alive() == living[-1]
+    lives = record.connections
+    born, died = lives["birth_step"].values, lives["death_step"].values
+    for step in range(CLOCK.n_steps):
+        assert ((born <= step) & ((died == ALIVE) | (died > step))).sum() == living[step]
+        assert ((born == step).sum(), (died == step).sum()) == (births[step], deaths[step])
+
+
+def test_a_connection_lives_once() -> None:
+    record = grow()
+    lives = record.connections
+    assert len(np.unique(lives["id"].values)) == lives.sizes["connection"]
+    died = lives["death_step"].values != ALIVE
+    assert (lives["death_step"].values[died] >= lives["birth_step"].values[died]).all()
+    assert ((lives["cause"].values >= 0) == died).all()
+
+
+def test_the_record_names_cause_and_agent() -> None:
+    record = grow()
+    cause, agent = record.connections["cause"].values, record.connections["agent"].values
+    assert set(record.causes) == {"elimination", "engulfment"}
+    assert (agent[cause == record.causes.index("engulfment")] >= 0).all()
+    assert (agent[cause != record.causes.index("engulfment")] == -1).all()
+
+
+def test_the_record_holds_the_network_at_the_ages_asked_for() -> None:
+    weights: dict[float, list[float]] = {}
+
+    class Watched(TableSubstrate):
+        def sample(self, now: Now) -> Activity:
+            given = super().sample(now)
+            weights[now.age] = sorted(np.concatenate([t.weight[t.alive] for t in self.tables()]).tolist())
+            return given
+
+    substrate = Watched(toy().tables(), toy()._traces)
+    record = grow(substrate, ages=[4.5, 7.0], traces=["calcium"])
+    assert record.ages.tolist() == [3.0, 4.5, 7.0, 9.0]
+    for age, row in zip(record.ages, record.snapshots["weight"].values, strict=True):
+        assert sorted(row[np.isfinite(row)].tolist()) == weights[float(age)]
+    assert np.isfinite(record.snapshots["calcium"].values[1]).sum() == len(weights[4.5])
+    died = record.connections["death_step"].values != ALIVE
+    assert (np.isfinite(record.connections["calcium_at_death"].values) == died).all()
+
+
+@pytest.mark.parametrize("age", [3.2, 2.5, 9.5])
+def test_an_age_between_steps_is_refused(age: float) -> None:
+    with pytest.raises(SpecificationError, match=f"record age P{age:g} is not a step between P3 and P9"):
+        grow(ages=[age])
+
+
+def test_rules_see_what_earlier_rules_did() -> None:
+    """With everything eliminated by the first rule, nothing is left to the second."""
+    rules = [RandomPruning(name="first", rate=1e6), RandomPruning(name="second", rate=1e6)]
+    record = grow(rules=rules)
+    assert (record.connections["cause"].values == record.causes.index("first")).all()
+    assert record.development["living"].values.tolist() == [0] * CLOCK.n_steps
+
+
+def test_rules_may_change_with_age() -> None:
+    record = grow(rules=lambda age: [RandomPruning(rate=0.5 if age < 5 else 0.0)])
+    deaths = record.development["deaths"].values
+    assert deaths[:4].all() and not deaths[4:].any()
+
+
+def test_seeds_decide() -> None:
+    assert grow().decisions() == grow().decisions()
+    assert grow().decisions() != grow(seed=4).decisions()
+
+
+def test_a_rule_does_not_disturb_the_draws_of_another() -> None:
+    alone = grow(rules=[RandomPruning(rate=0.2)])
+    beside = grow(rules=[Tag(), RandomPruning(rate=0.2), RandomPruning(name="idle", rate=0.0)])
+    assert alone.connections.identical(beside.connections)
+
+
+# --- refusals
+
+
+def test_a_missing_trace_is_refused_by_the_name_of_the_rule() -> None:
+    with pytest.raises(SpecificationError, match=r"'soma' \(elimination\) cannot run on 'tables': it needs tag"):
+        grow(rules=[Elimination(name="soma", rate=1)])
+    with pytest.raises(SpecificationError, match="needs calcium, gaba, which neither"):
+        gated = Elimination(rate=1, gates=("calcium", "gaba"))
+        grow(TableSubstrate(toy().tables(), [{}, {}]), [Tag(), gated])
+    with pytest.raises(SpecificationError, match=r"'inhibition' \(inhibition\).*it needs support"):
+        grow(environment=[Inhibition()])
+
+
+def test_the_order_of_rules_matters_for_what_is_missing() -> None:
+    grow(rules=[Tag(), Elimination(rate=1)])
+    with pytest.raises(SpecificationError, match="needs tag"):
+        grow(rules=[Elimination(rate=1), Tag()])
+
+
+def test_formation_needs_candidates() -> None:
+    tables = Tables([_without_candidates(t) for t in toy().tables()])
+    with pytest.raises(SpecificationError, match=r"'random_regrowth'.*needs candidates"):
+        grow(TableSubstrate(tables, [{}, {}]), [RandomRegrowth(rate=1)])
+
+
+def _without_candidates(table: Table) -> Table:
+    return replace(table, candidates=None)
+
+
+def test_names_must_be_unique() -> None:
+    with pytest.raises(SpecificationError, match="two rules or environments are named 'tag'"):
+        grow(rules=[Tag(), Tag()])
+    with pytest.raises(SpecificationError, match="named 'microglia'"):
+        grow(rules=[Tag(name="microglia")])
+    grow(rules=[Tag(), Tag(name="other")])
+
+
+# --- budgets
+
+
+@settings(max_examples=15)
+@given(st.floats(0, 1), st.sampled_from(["constant", "decreasing", "increasing"]))
+def test_a_budget_is_met_exactly_in_every_step(sparsity: float, course: Any) -> None:
+    budget = Budget(sparsity, course)
+    rules = [Tag(), Elimination(rate=0.1), WeakestFirst(rate=0)]
+    record = grow(rules=rules, budget=budget, clock=Clock(3.0, 6.0, 0.5))
+    at_start = toy().tables().n_alive()
+    living = record.development["living"].values.tolist()
+    assert living == [budget.living(at_start, (k + 1) / 6) for k in range(6)]
+    assert living[-1] == at_start - round(sparsity * at_start)
+
+
+def test_rules_share_a_budget() -> None:
+    rules = [WeakestFirst(name=name, rate=0) for name in ("a", "b", "c")]
+    record = grow(rules=rules, budget=Budget(0.9, "constant"))
+    deaths = np.bincount(record.connections["cause"].values[record.connections["cause"].values >= 0])
+    assert record.causes == ["a", "b", "c"]
+    assert deaths.max() - deaths.min() <= CLOCK.n_steps
+
+
+def test_a_budget_allows_for_births() -> None:
+    record = grow(rules=[RandomRegrowth(rate=0.3), WeakestFirst(rate=0)], budget=Budget(0.5))
+    at_start = toy().tables().n_alive()
+    assert record.development["births"].values.sum() > 10
+    assert record.development["living"].values[-1] == at_start - round(0.5 * at_start)
+
+
+def test_a_budget_that_nothing_can_meet_is_refused() -> None:
+    with pytest.raises(BudgetError, match="no pruning rule acts in the last step"):
+        grow(rules=[WeakestFirst(rate=0, **window(stop=6.0))], budget=Budget(0.5))
+    with pytest.raises(BudgetError, match="no pruning rule acts in the last step"):
+        grow(rules=[Tag()], budget=Budget(0.5))
+    for sparsity in (-0.1, 1.1, float("nan")):
+        with pytest.raises(SpecificationError, match="must lie between 0 and 1"):
+            Budget(sparsity)
+
+
+# --- checkpoints
+
+
+@pytest.mark.parametrize("at", [0, 5, 12])
+def test_an_interrupted_run_resumes_to_the_same_decisions(at: int, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"ages": [4.5, 7.0], "traces": ["tag"]}
+    whole, path = grow(**options), tmp_path / "run.nc"
+    with pytest.raises(KeyboardInterrupt):
+        grow(Failing(at), path=path, checkpoint_every=0.0, **options)
+    assert not open_record(path).complete
+    steps: list[int] = []
+    resumed = grow(path=path, resume=True, progress=lambda p: steps.append(p.step), **options)
+    assert steps == list(range(at + 1, CLOCK.n_steps + 1))
+    assert resumed.decisions() == whole.decisions()
+    reopened = open_record(path)
+    assert reopened.complete and reopened.decisions() == whole.decisions()
+    for group in ("connections", "development", "snapshots", "cells"):
+        assert reopened.tree[group].to_dataset().identical(whole.tree[group].to_dataset()), group
+    assert [p.name for p in tmp_path.iterdir()] == ["run.nc"]
+
+
+def test_a_run_can_be_interrupted_more_than_once(tmp_path: Path) -> None:
+    path = tmp_path / "run.nc"
+    for at, resume in ((2, False), (4, True), (5, True)):
+        with pytest.raises(KeyboardInterrupt):
+            grow(Failing(at), path=path, checkpoint_every=0.0, resume=resume)
+    assert grow(path=path, resume=True).decisions() == grow().decisions()
+
+
+def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.nc"
+    with pytest.raises(RecordError, match="no path"):
+        grow(resume=True)
+    with pytest.raises(RecordError, match="no record at"):
+        grow(resume=True, path=path)
+    with pytest.raises(KeyboardInterrupt):
+        grow(Failing(5), path=path, config={"rules": {"rate": 1}})
+    with pytest.raises(RecordError, match="seed is 3, but this run's is 4"):
+        grow(resume=True, path=path, seed=4, config={"rules": {"rate": 1}})
+    with pytest.raises(RecordError, match=r"config.rules.rate is 1, but this run's is 2"):
+        grow(resume=True, path=path, config={"rules": {"rate": 2}})
+    grow(resume=True, path=path, config={"rules": {"rate": 1}})
+    with pytest.raises(RecordError, match="complete"):
+        grow(resume=True, path=path, config={"rules": {"rate": 1}})
