@@ -19,6 +19,7 @@ class Reporter:
         self._first: dict[int, tuple[int, float]] = {}
         self._tasks: dict[int, Any] = {}
         self._bars: Any = None
+        self._waiting: Any = None
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -36,6 +37,7 @@ class Reporter:
     def __enter__(self) -> "Reporter":
         if self._bars is not None:
             self._bars.start()
+            self._waiting = self._bars.add_task("preparing", total=None, state="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,6 +56,7 @@ class Reporter:
         state = f"{format_age(progress.age):6} {progress.alive:6} inputs{_rate(progress.measures)}"
         first, began = self._first.setdefault(seed, (progress.step, time.monotonic()))
         if self._bars is not None:
+            self._bars.update(self._waiting, visible=False)
             if seed not in self._tasks:
                 self._tasks[seed] = self._bars.add_task(
                     f"seed {seed}", total=progress.n_steps, completed=first, state=state
@@ -61,9 +64,7 @@ class Reporter:
             self._bars.update(self._tasks[seed], completed=progress.step, state=state)
         elif progress.step * _LINES // progress.n_steps > (progress.step - 1) * _LINES // progress.n_steps:
             pace = (time.monotonic() - began) / max(1, progress.step - first)
-            left = (
-                f"  {pace * (progress.n_steps - progress.step):.0f} s left" if progress.step > first else ""
-            )
+            left = f"  {pace * (progress.n_steps - progress.step):.0f} s left" if progress.step > first else ""
             print(f"seed {seed}: {state}{left}", file=sys.stderr, flush=True)
 
 

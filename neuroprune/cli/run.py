@@ -30,9 +30,7 @@ def run(
     stop: ToOption = None,
     out: Annotated[Path, typer.Option(help="Folder for records and figures.")] = Path("runs"),
     as_json: JsonOption = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from interrupted records in --out.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from interrupted records in --out.")] = False,
     engine: Annotated[EngineOption, typer.Option(help="How Brian2 runs.")] = EngineOption.auto,
     no_figure: Annotated[bool, typer.Option("--no-figure", help="Draw no figure.")] = False,
 ) -> None:
@@ -103,9 +101,7 @@ def _print_tables(runs: "list[Run]", figures: list[Path | None]) -> None:
     described = [describe_run(r) for r in runs]
     first = described[0]
     seeds = f"seed {first['seed']}" if len(runs) == 1 else f"mean ± SD of {len(runs)} seeds"
-    console.print(
-        ", ".join([first["experiment"] or first["system"], *first["conditions"], seeds]), markup=False
-    )
+    console.print(", ".join([first["experiment"] or first["system"], *first["conditions"], seeds]), markup=False)
     console.print()
     ages = [d["ages"] for d in described]
     console.print(table_of(ages[0] if len(runs) == 1 else summarise(ages)))

@@ -101,14 +101,14 @@ class Recorder:
         RecordError
             If a connection dies twice, or births and deaths do not add up to the living.
         """
-        births = deaths = 0
+        formed = [np.zeros(table.shape, bool) for table in after]
+        for _, decision in decisions:
+            for mask, change in zip(formed, decision.changes, strict=True):
+                if change.form is not None:
+                    mask |= to_numpy(change.form)
+        births = self._born(after, formed, now.step) if any(mask.any() for mask in formed) else 0
+        deaths = 0
         for tables, decision in decisions:
-            formed = [
-                to_numpy(c.form) if c.form is not None else np.zeros(t.shape, bool)
-                for t, c in zip(tables, decision.changes, strict=True)
-            ]
-            if any(mask.any() for mask in formed):
-                births += self._born(tables, formed, now.step)
             for table, change in zip(tables, decision.changes, strict=True):
                 if change.eliminate is not None:
                     deaths += self._died(now, table, change, decision.cause)
@@ -123,6 +123,8 @@ class Recorder:
 
     def _died(self, now: Now, table: Table, change: Change, cause: str) -> int:
         gone = to_numpy(change.eliminate)
+        if not gone.any():
+            return 0
         rows = self._rows(to_numpy(table.ids)[gone])
         if (self.connections["death_step"][rows] != ALIVE).any():
             raise RecordError(f"step {now.step}: rule {cause!r} eliminates a connection that is dead already")

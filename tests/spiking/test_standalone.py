@@ -484,11 +484,13 @@ def random_synapses() -> Model:
 
 
 def twins() -> Model:
-    from brian2 import Network
+    cells = cells_only().outputs["v"][0]
+    return cells_only(inputs={"v": (cells, "v")})
 
-    first, second = cells_only(), cells_only()
-    cells = first.outputs["v"][0]
-    return Model(Network(cells, second.outputs["v"][0]), 1e-3, inputs={"v": (cells, "v")})
+
+def forgotten() -> Model:
+    cells_only()
+    return cells_only()
 
 
 def with_input(variable: str) -> Model:
@@ -514,6 +516,7 @@ def lone_generator() -> Model:
     [
         (unseeded, "must neither seed nor run"),
         (random_synapses, r"the length of synapses\.w must not depend on the run"),
+        (forgotten, "a Brian2 object that neither it nor the model kept"),
         (twins, r"several Brian2 variables are called cells\.v"),
         (functools.partial(with_input, "i"), r"does not allow cells\.i to be set"),
         (functools.partial(with_input, "u"), "cells stores no state variable 'u'"),

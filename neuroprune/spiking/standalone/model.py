@@ -104,14 +104,11 @@ def generate(builder: Callable[[], Model], project: Path, seed_env: str) -> dict
         # Here rather than right before the time loop, so that delays given as inputs reach the spike queues.
         device.apply_run_args()
         model.network.run(model.duration * second, namespace=dict(model.namespace))
-        simulated, group = {thing.name for thing in model.network.sorted_objects}, model.generator
-        described = {
-            "inputs": _arguments(device, simulated, model.inputs),
-            "outputs": {name: _result(device, simulated, name, *where) for name, where in model.outputs.items()},
-            "monitors": {name: _monitor(device, simulated, name, m) for name, m in model.spikes.items()},
-            "generator": None if group is None else _generator(device, group, model.duration),
-        }
-        device.build(directory=str(project), compile=False, run=False)
+        try:
+            described = _describe(device, model)
+            device.build(directory=str(project), compile=False, run=False)
+        except ReferenceError as error:
+            raise SpecificationError("the builder made a Brian2 object that neither it nor the model kept") from error
     return described
 
 
@@ -142,11 +139,22 @@ def _standalone_device() -> Iterator[Any]:
         defaultclock.dt = dt * second
 
 
+def _describe(device: Any, model: Model) -> dict[str, Any]:
+    """Return the arrays of a model whose code has been generated."""
+    simulated, group = {thing.name for thing in model.network.sorted_objects}, model.generator
+    return {
+        "inputs": _arguments(device, simulated, model.inputs),
+        "outputs": {name: _result(device, simulated, name, *where) for name, where in model.outputs.items()},
+        "monitors": {name: _monitor(device, simulated, name, m) for name, m in model.spikes.items()},
+        "generator": None if group is None else _generator(device, group, model.duration),
+    }
+
+
 def _result(device: Any, simulated: set[str], name: str, owner: Any, variable: str) -> FlatArray:
     """Describe the result file of a state variable, whose length must be known before the run."""
     from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 
-    var = owner.variables.get(variable)
+    var: Any = owner.variables.get(variable)
     if not isinstance(var, ArrayVariable):
         raise SpecificationError(f"{name!r}: {owner.name} stores no state variable {variable!r}")
     if var.owner.name not in simulated:
