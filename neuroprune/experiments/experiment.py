@@ -221,13 +221,13 @@ def load_experiment(
 
 def list_conditions(name_or_path: str | Path) -> dict[str, Condition]:
     """Return the conditions that one can put on an experiment, by name."""
-    return read_conditions(read_document(name_or_path).folders)
+    return read_conditions(read_document(name_or_path).files)
 
 
 def _find_conditions(document: Document, names: Sequence[str]) -> list[Condition]:
     if not names:
         return []
-    known = read_conditions(document.folders)
+    known = read_conditions(document.files)
     for name in names:
         if name not in known:
             raise SpecificationError(f"unknown condition {name!r} of {document.name}: {near(name, list(known))}")

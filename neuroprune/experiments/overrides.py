@@ -277,8 +277,8 @@ class Condition:
     table: Mapping[str, Any]
 
 
-def read_conditions(folders: Sequence[Path]) -> dict[str, Condition]:
-    """Return the conditions in the files ``conditions.toml`` of some folders; the first folder wins.
+def read_conditions(files: Sequence[Path]) -> dict[str, Condition]:
+    """Return the conditions in the ``conditions.toml`` beside some experiment files; the first file's win.
 
     Raises
     ------
@@ -286,8 +286,7 @@ def read_conditions(folders: Sequence[Path]) -> dict[str, Condition]:
         If a file is malformed.
     """
     found: dict[str, Condition] = {}
-    for folder in folders:
-        path = folder / "conditions.toml"
+    for path in (file.with_name("conditions.toml") for file in files):
         if not path.is_file():
             continue
         for name, table in read_toml(path).items():

@@ -3,7 +3,7 @@
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -14,7 +14,7 @@ from typing import Any
 from neuroprune.core.errors import EngineError, NeuropruneError, SpecificationError
 from neuroprune.development import Progress
 from neuroprune.experiments.experiment import load_experiment
-from neuroprune.experiments.running import Run, _silent, record_path, run_experiment
+from neuroprune.experiments.running import Run, record_path, run_experiment, silent
 from neuroprune.record import open_record
 
 
@@ -32,12 +32,12 @@ def run_seeds(
     out: Path | str,
     processes: int = 1,
     conditions: Sequence[str] = (),
-    overrides: Any = None,
+    overrides: Mapping[str, Any] | None = None,
     start: str | float | None = None,
     stop: str | float | None = None,
     origin: str = "overrides",
     progress: Callable[[int, Progress], None] | None = None,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = silent,
     **options: Any,
 ) -> list[Run]:
     """Run an experiment with several seeds and return the runs in the order of the seeds.

@@ -99,8 +99,8 @@ class Document:
         By key; rules in the order in which they act.
     overrides : tuple of (mapping, str)
         Tables of overrides and the files they are from, the extended file's first.
-    folders : tuple of Path
-        Folders of the file and of those it extends, nearest first: conditions are looked up there.
+    files : tuple of Path
+        The file and those that it extends, nearest first; conditions are looked up beside them.
     """
 
     path: Path
@@ -108,7 +108,7 @@ class Document:
     description: str
     sections: dict[str, Section]
     overrides: tuple[tuple[Mapping[str, Any], str], ...]
-    folders: tuple[Path, ...]
+    files: tuple[Path, ...]
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def read_document(name_or_path: str | Path, extended_by: tuple[Path, ...] = ()) 
         description=content.get("description", base.description if base else ""),
         sections=sections,
         overrides=(*(base.overrides if base else ()), *overrides),
-        folders=(path.parent, *(base.folders if base else ())),
+        files=(path, *(base.files if base else ())),
     )
 
 

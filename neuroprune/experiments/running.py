@@ -34,7 +34,8 @@ class Run:
     seconds: Mapping[str, float]
 
 
-def _silent(_: str) -> None:
+def silent(_: str) -> None:
+    """Say nothing."""
     return None
 
 
@@ -56,7 +57,7 @@ def run(
     engine: Engine = "auto",
     activity_seed: int | None = None,
     progress: Callable[[Progress], None] | None = None,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = silent,
 ) -> Record:
     """Run an experiment and return its record.
 
@@ -107,7 +108,7 @@ def run_experiment(
     engine: Engine = "auto",
     activity_seed: int | None = None,
     progress: Callable[[Progress], None] | None = None,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = silent,
 ) -> Run:
     """Run an experiment that is loaded already; see :func:`run`.
 

@@ -54,7 +54,7 @@ def _line(key: str, parameter: Parameter, experiment: Experiment, sources: bool)
     notes = write_notes(parameter.provenance)
     if parameter.origin == DEFAULT:
         notes["source"] = "default of neuroprune"
-    elif parameter.origin != str(experiment.document.path):
+    elif parameter.origin not in map(str, experiment.document.files):
         notes["note"] = "; ".join([*filter(None, [parameter.provenance.note]), f"set by {parameter.origin}"])
     value = {"value": parameter.value, **notes} if sources and notes else parameter.value
     return f"{key} = {_toml(value)}"

@@ -51,7 +51,7 @@ def network() -> Model:
         idled : 1 (shared)""",
         threshold="v > 1",
         reset="v = 0",
-        refractory=2 * ms,  # type: ignore[arg-type]
+        refractory=2 * ms,  # pyright: ignore[reportArgumentType]
         method="euler",
         name="cells",
         namespace={"idle": idle, "ms": ms},
@@ -463,7 +463,7 @@ def cells_only(code: str = "v = 0", **kwargs: object) -> Model:
 
     cells = NeuronGroup(2, "v : 1", name="cells")
     cells.run_regularly(code)
-    return Model(Network(cells), 1e-3, outputs={"v": (cells, "v")}, **kwargs)  # type: ignore[arg-type]
+    return Model(Network(cells), 1e-3, outputs={"v": (cells, "v")}, **kwargs)  # pyright: ignore[reportArgumentType]
 
 
 def unseeded() -> Model:

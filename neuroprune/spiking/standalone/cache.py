@@ -95,7 +95,7 @@ def _identity(builder: Callable[[], Model], key: Mapping[str, Any], seed_env: st
         function = function.func
     try:
         name = f"{function.__module__}.{function.__qualname__}"
-        source = inspect.getsource(inspect.getmodule(function))  # type: ignore[arg-type]
+        source = inspect.getsource(inspect.getmodule(function))  # pyright: ignore[reportArgumentType]
     except (AttributeError, OSError, TypeError) as error:
         raise SpecificationError(f"the builder {builder!r} must be a function in a file: {error}") from error
     try:

@@ -154,11 +154,12 @@ def _result(device: Any, simulated: set[str], name: str, owner: Any, variable: s
     """Describe the result file of a state variable, whose length must be known before the run."""
     from brian2.core.variables import ArrayVariable, DynamicArrayVariable
 
-    var: Any = owner.variables.get(variable)
+    var = owner.variables.get(variable)
     if not isinstance(var, ArrayVariable):
         raise SpecificationError(f"{name!r}: {owner.name} stores no state variable {variable!r}")
-    if var.owner.name not in simulated:
-        raise SpecificationError(f"{name!r}: the network lacks {var.owner.name}")
+    holder: Any = var.owner  # of a variable that `owner` may only refer to
+    if holder.name not in simulated:
+        raise SpecificationError(f"{name!r}: the network lacks {holder.name}")
     size: Any = var.size
     if isinstance(var, DynamicArrayVariable):
         count = owner.variables.get("N")

@@ -1,0 +1,279 @@
+"""The cerebellum: anatomy, bursts, credit, and that the dead carry nothing. One small binary serves all tests."""
+
+import math
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neuroprune import open_record
+from neuroprune.core.clock import Clock, Now
+from neuroprune.core.errors import RecordError, SpecificationError
+from neuroprune.core.tables import Change, Decision, Tables
+from neuroprune.datasets import climbing_fibre_synapses_p3
+from neuroprune.experiments import load_experiment, run
+from neuroprune.spiking.cerebellum import Anatomy, Cerebellum, Parameters
+from neuroprune.spiking.engine import Runtime
+from neuroprune.spiking.olive import Olive
+from neuroprune.spiking.purkinje import noise_current, purkinje_model
+
+SMALL = {"system.purkinje_cells": 10, "development.activity": "2 s", "development.record": []}
+CLOCK = Clock(3.0, 21.0, 0.25)
+NOW = Now(0, 3.0, 0.25, 0.01)
+
+
+def parameters(**changes: Any) -> Parameters:
+    values = load_experiment("cerebellum", overrides=SMALL).system_at(3.0)
+    assert isinstance(values, Parameters)
+    return values.model_copy(update=changes)
+
+
+def cerebellum(seed: int = 1, **changes: Any) -> Cerebellum:
+    p = parameters(**changes)
+    return Cerebellum(lambda age: p, clock=CLOCK, activity=2.0, seed=seed)
+
+
+# --- anatomy
+
+
+def test_anatomy_has_the_counts_that_were_measured() -> None:
+    table = Anatomy.grow(parameters(purkinje_cells=2000), seed=3).tables[0]
+    fibres = table.alive.sum(axis=1)
+    assert fibres.min() == 3 and fibres.max() == 7
+    assert fibres.mean() == pytest.approx(4.7, abs=4 * fibres.std() / math.sqrt(2000))
+    observed = climbing_fibre_synapses_p3()
+    observed = observed[observed > 0]
+    drawn = table.weight[table.alive]
+    assert drawn.mean() == pytest.approx(observed.mean(), abs=4 * observed.std() / math.sqrt(drawn.size))
+    assert set(drawn) <= set(observed)
+    for row, alive in zip(table.source, table.alive, strict=True):
+        assert len(set(row[alive])) == alive.sum(), "an axon gave a cell two fibres"
+    assert np.array_equal(np.sort(table.ids[table.alive]), np.arange(table.alive.sum()))
+    assert (table.ids[~table.alive] == -1).all()
+
+
+def test_fibres_come_from_axons_in_reach() -> None:
+    p = parameters(purkinje_cells=500, cells_per_axon=2.0)
+    anatomy = Anatomy.grow(p, seed=1)
+    table = anatomy.tables[0]
+    # A microband is as wide as the reach, so fibres come from the cell's own band or the next one.
+    own = np.floor(table["x"] / p.microband_width)
+    apart = np.abs(anatomy.band[table.source] - own)
+    assert apart[table.alive].max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"fibres_min": 8}, "fibres_min is 8"), ({"fibres_mean": 7.5}, "fibres_mean is 7.5: it must lie between 3 and 7")],
+)
+def test_impossible_anatomy_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecificationError, match=message):
+        Anatomy.grow(parameters(**changes), seed=1)
+
+
+# --- climbing-fibre activity
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 1.0])
+def test_bursts_have_the_rate_and_the_correlation_asked_for(correlation: float) -> None:
+    duration, rate = 4000.0, 0.5
+    olive = Olive(rate=rate, correlation=correlation, jitter=0.0, spikes_per_burst=1.0, intraburst_rate=300.0)
+    axon, at = olive.bursts(np.zeros(2, int), np.zeros(2), duration, seed=1)
+    trains = [at[axon == k] for k in (0, 1)]
+    for train in trains:
+        assert len(train) / duration == pytest.approx(rate, abs=4 * math.sqrt(rate / duration))
+    shared = np.isin(np.rint(trains[0] * 1e4), np.rint(trains[1] * 1e4)).mean()
+    assert shared == pytest.approx(correlation, abs=0.06)
+
+
+def test_bursts_are_ordered_inside_the_sample_and_spread_by_the_jitter() -> None:
+    olive = Olive(rate=1.0, correlation=1.0, jitter=0.04, spikes_per_burst=2.5, intraburst_rate=300.0)
+    axon, at = olive.bursts(np.zeros(50, int), np.zeros(50), 200.0, seed=2)
+    assert (np.diff(at) >= 0).all() and at.min() >= 0 and at.max() < 200.0
+    assert len(axon) / 50 / 200.0 == pytest.approx(2.5, rel=0.15)
+    bins = np.stack([axon, np.rint(at * 1e4)])
+    assert np.unique(bins, axis=1).shape == bins.shape, "an axon fires twice in a step"
+    single = replace(olive, spikes_per_burst=1.0)
+    axon, at = single.bursts(np.zeros(4000, int), np.zeros(4000), 2.0, seed=7)
+    events = np.split(at, np.flatnonzero(np.diff(at) > 0.2) + 1)
+    whole = [e for e in events if len(e) == 4000]
+    assert not whole or abs(np.std(whole[0]) - 0.04) < 0.004
+
+
+# --- the spiking model
+
+
+def test_noise_gives_the_membrane_the_deviation_asked_for() -> None:
+    model = Runtime(lambda: purkinje_model(200, 1, 1.0, 2))
+    resistance, capacitance = 380e6, 39e-12
+    n = np.ones(200)
+    inputs = {
+        "v": -0.058 * n,
+        "capacitance": capacitance * n,
+        "resistance": resistance * n,
+        "v_rest": -0.058 * n,
+        "v_threshold": -0.058 * n,
+        "v_reset": -0.058 * n,
+        "tau_epsc": 0.006 * n,
+        "noise_sd": noise_current(0.0025, resistance, capacitance) * n,
+        "w": 0 * n,
+        "tau_eligibility": 0.02 * n,
+    }
+    none = (np.zeros(0, int), np.zeros(0))
+    # A threshold z deviations above rest is passed at once by a share of cells that only the deviation decides.
+    inputs["v_threshold"] = inputs["v_threshold"] + 1.0
+    model.run(inputs, seed=1, spikes=none)
+    v = np.asarray(model._model.inputs["v"][0].variables["v"].get_value())
+    assert v.std() == pytest.approx(0.0025, rel=4 / math.sqrt(2 * 200))
+    assert v.mean() == pytest.approx(-0.058, abs=4 * 0.0025 / math.sqrt(200))
+
+
+def test_credit_goes_to_the_fibre_nearest_before_the_output() -> None:
+    model = Runtime(lambda: purkinje_model(1, 4, 0.2, 8))
+    n = np.ones(1)
+    inputs = {
+        "v": -0.058 * n,
+        "capacitance": 39e-12 * n,
+        "resistance": 380e6 * n,
+        "v_rest": -0.058 * n,
+        "v_threshold": -0.045 * n,
+        "v_reset": -0.058 * n,
+        "tau_epsc": 0.006 * n,
+        "noise_sd": 0.0 * n,
+        # Only the third input can fire the cell, at 100 ms; the others are silent partners at other times.
+        "w": np.asarray([0.0, 0.0, 20e-9, 0.0]),
+        "tau_eligibility": np.full(4, 0.02),
+    }
+    spikes = (np.asarray([0, 1, 2, 3]), np.asarray([0.06, 0.09, 0.1, 0.15]))
+    outputs = model.run(inputs, seed=1, spikes=spikes)
+    fired = outputs.spikes["purkinje"].time
+    first = fired[fired < 0.15]
+    assert 0.1 < first[0] < 0.105
+    credit = outputs.arrays["credit"]
+    expected = [sum(math.exp(-(t - s) / 0.02) for t in fired if t > s) for s in spikes[1]]
+    assert credit == pytest.approx(expected, rel=0.01, abs=1e-12)
+    assert credit[2] > credit[1] > credit[0] > credit[3] == 0.0
+
+
+def test_the_dead_carry_no_spike_no_current_and_earn_no_credit() -> None:
+    system = cerebellum()
+    table = system.tables()[0]
+    dead = table.alive & (np.arange(7) == 1)
+    kill = Decision("test", (Change(eliminate=dead),))
+    system.apply(system.tables().with_traces([{}]).after(kill))
+    activity = system.sample(NOW)
+    assert (system.tables()[0].weight[dead] == 0).all()
+    for trace in ("usage", "eligibility"):
+        assert (np.asarray(activity.traces[0][trace])[dead] == 0).all()
+    assert (system._inputs(parameters(), 3.0, system.tables()[0])["w"].reshape(table.shape)[dead] == 0).all()
+    # Without any input the cells fire only from noise, as if no climbing fibre were there.
+    everything = Decision("test", (Change(eliminate=system.tables()[0].alive),))
+    system.apply(system.tables().after(everything))
+    silent = system.sample(NOW)
+    assert np.asarray(silent.traces[0]["usage"]).sum() == 0
+    lonely = cerebellum(seed=1, synaptic_conductance=1e-30).sample(NOW)
+    assert silent.measures["purkinje_rate"] == lonely.measures["purkinje_rate"]
+
+
+def test_a_stronger_fibre_drives_its_cell_more() -> None:
+    def rate(factor: float) -> float:
+        return (
+            cerebellum(synaptic_conductance=factor * 0.5e-9, membrane_noise=0.0).sample(NOW).measures["purkinje_rate"]
+        )
+
+    assert rate(0.01) == 0.0
+    assert rate(1.0) < rate(10.0)
+
+
+def test_engines_agree() -> None:
+    p = parameters(membrane_noise=0.0)
+    samples = []
+    for engine in ("standalone", "runtime"):
+        system = Cerebellum(lambda age: p, clock=CLOCK, activity=2.0, seed=4, engine=engine)  # pyright: ignore
+        samples.append(system.sample(NOW))
+    compiled, interpreted = samples
+    assert compiled.spikes is not None and interpreted.spikes is not None and len(compiled.spikes[0]) > 0
+    assert np.array_equal(compiled.spikes[0], interpreted.spikes[0])
+    assert np.allclose(compiled.spikes[1], interpreted.spikes[1])
+    assert np.allclose(compiled.traces[0]["eligibility"], interpreted.traces[0]["eligibility"], rtol=1e-9)
+
+
+def test_measures_of_a_known_innervation() -> None:
+    system = cerebellum()
+    table = system.tables()[0]
+    weight = np.zeros(table.shape)
+    weight[0, :3] = [10, 5, 1]
+    weight[1, 0] = 4
+    known = Tables([replace(table, alive=weight > 0, weight=weight, ids=np.arange(70).reshape(10, 7))])
+    m = system.measures(known)
+    assert m["climbing_fibres_per_cell"] == pytest.approx(4 / 10)
+    assert m["mono_innervated"] == pytest.approx(0.1)
+    assert m["disparity_ratio"] == pytest.approx((0.5 + 0.1) / 2)
+    assert m["disparity_index"] == pytest.approx(np.std([10, 5, 1], ddof=1) / np.mean([10, 5, 1]))
+    assert m["synapses_per_input"] == pytest.approx(5.0)
+
+
+# --- development
+
+
+def test_a_killed_run_resumes_with_the_same_decisions(tmp_path: Path) -> None:
+    uninterrupted = run("cerebellum", seed=2, overrides=SMALL, stop="P9", out=tmp_path / "whole")
+    script = (
+        "import time; from neuroprune.experiments import run\n"
+        f"run('cerebellum', seed=2, overrides={SMALL!r}, stop='P9', out={str(tmp_path / 'killed')!r},"
+        " progress=lambda p: time.sleep(0.5))"
+    )
+    path = tmp_path / "killed" / "cerebellum-seed2.nc"
+    child = subprocess.Popen([sys.executable, "-c", script])
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        time.sleep(0.3)
+        if path.exists() and open_record(path).tree["checkpoint"].attrs["next_step"] > 3:
+            break
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert not open_record(path).complete
+    with pytest.raises(RecordError, match=r"record of another run: .*purkinje_cells"):
+        run(
+            "cerebellum",
+            seed=2,
+            overrides={**SMALL, "system.purkinje_cells": 11},
+            stop="P9",
+            out=path.parent,
+            resume=True,
+        )
+    resumed = run("cerebellum", seed=2, overrides=SMALL, stop="P9", out=path.parent, resume=True)
+    assert resumed.decisions() == uninterrupted.decisions()
+    assert resumed.complete and [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_births_minus_deaths_live_and_nobody_dies_twice() -> None:
+    record = run("cerebellum", seed=3, overrides={**SMALL, "development.record": ["P7", "P11"]})
+    development, connections = record.development, record.connections
+    at_start = int((connections["birth_step"] == -1).sum())
+    alive = at_start + np.cumsum(development["births"].values - development["deaths"].values)
+    assert (alive == development["living"].values).all()
+    deaths = np.bincount(connections["death_step"].values[connections["death_step"].values >= 0], minlength=72)
+    assert (deaths == development["deaths"].values).all()
+    for age, weight in zip(record.ages, record.snapshots["weight"].values, strict=True):
+        assert (np.isfinite(weight) == (record.death_age() > age)).all()
+    taken = connections["cause"].values == record.causes.index("engulfment")
+    assert taken.any()
+    assert (connections["agent"].values[taken] >= 0).all() and (connections["agent"].values[~taken] == -1).all()
+    tags = connections["tag_at_death"].values[taken]
+    assert ((tags > 0) & (tags <= 1)).all(), "microglia took an input that was not tagged"
+
+
+def test_a_silent_cell_keeps_its_fibres() -> None:
+    silenced = run(
+        "cerebellum", seed=3, overrides=SMALL, conditions=("silenced_purkinje_cells", "microglia_inhibition")
+    )
+    control = run("cerebellum", seed=3, overrides=SMALL, conditions=("microglia_inhibition",))
+    fibres = [r.measures()["climbing_fibres_per_cell"] for r in (silenced, control)]
+    assert fibres[0][-1] == fibres[0][0] > fibres[1][-1]
