@@ -86,9 +86,9 @@ def _compiler() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    from neuroprune.spiking.standalone.cache import _default_root
+    from neuroprune.spiking.standalone.cache import default_root
 
-    folder = _default_root()
+    folder = default_root()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -72,8 +72,11 @@ class Runtime:
         model.network.restore("start")
         for name, (owner, variable) in model.inputs.items():
             owner.variables[variable].set_value(np.ascontiguousarray(inputs[name], dtype=float))
-        order = np.lexsort((spikes[0], np.rint(spikes[1] / float(model.generator.clock.dt_))))
-        model.generator.set_spikes(spikes[0][order], spikes[1][order] * second)
+        # Brian2 rounds spike times down to a step, the binary's launcher to the nearest: make them the same here.
+        dt = float(model.generator.clock.dt_)
+        bins = np.rint(spikes[1] / dt)
+        order = np.lexsort((spikes[0], bins))
+        model.generator.set_spikes(spikes[0][order], bins[order] * dt * second)
         before = prefs.codegen.target, prefs.core.stop_on_keyboard_interrupt
         prefs.codegen.target = "numpy"
         # Brian2 would take Ctrl-C for the wish to end this simulation early, and return as if nothing had happened.

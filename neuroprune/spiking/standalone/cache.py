@@ -71,7 +71,7 @@ def build(
     a process, no other thread should use Brian2 during a build, which switches Brian2's device for a while.
     """
     identity = _identity(builder, key, seed_env)
-    root = (_default_root() if cache_dir is None else Path(cache_dir)).absolute()
+    root = (default_root() if cache_dir is None else Path(cache_dir)).absolute()
     entry = root / digest(identity)[:32]
     if entry.is_dir():
         return Binary(entry, Manifest.load(entry))
@@ -84,7 +84,7 @@ def build(
     return Binary(entry, Manifest.load(entry), seconds)
 
 
-def _default_root() -> Path:
+def default_root() -> Path:
     return Path(os.environ.get("NEUROPRUNE_CACHE_DIR") or user_cache_dir("neuroprune")) / "standalone"
 
 
