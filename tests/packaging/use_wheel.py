@@ -28,9 +28,7 @@ print(neuroprune.__version__)
 def run(*command: str | Path, cwd: Path = REPOSITORY, **environment: str) -> str:
     """Run a command and return its standard output; what it says on standard error is passed on."""
     print("$", *command, file=sys.stderr, flush=True)
-    done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
-    )
+    done = subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         sys.exit(f"exit status {done.returncode} after printing:\n{done.stdout}")
     return done.stdout

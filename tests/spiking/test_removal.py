@@ -167,9 +167,7 @@ def counting(n: int) -> NeuronGroup:
 
 def test_a_removed_synapse_delivers_nothing_and_learns_nothing() -> None:
     source, target = spiking(4, [1, 6, 11]), counting(4)
-    synapses = Synapses(
-        source, target, "weight : 1\narrived : integer", on_pre="received_post += weight; arrived += 1"
-    )
+    synapses = Synapses(source, target, "weight : 1\narrived : integer", on_pre="received_post += weight; arrived += 1")
     synapses.connect(j="i")
     synapses.weight = [1, 2, 4, 8]
     synapses.delay = [2, 3, 4, 5] * ms
