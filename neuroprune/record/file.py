@@ -31,21 +31,21 @@ def write_record(path: Path, recorder: Recorder, checkpoint: Checkpoint | None =
 
 def write_tree(path: Path, tree: "xr.DataTree") -> None:
     """Write a tree to a temporary file beside `path`, force it to disk, and rename it."""
+    # HDF5 can crash the process when the disk is full, so it writes to memory, and a plain file goes to disk.
+    content = tree.to_netcdf(engine="h5netcdf")
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        tree.to_netcdf(temporary, engine="h5netcdf")
-        with open(temporary, "rb") as file:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         temporary = None
-    except (OSError, RuntimeError) as error:
-        # h5py reports a full disk as RuntimeError as well as OSError, depending on when it flushes.
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise RecordError(f"cannot write the record {path}: {reason}") from error
+    except OSError as error:
+        raise RecordError(f"cannot write the record {path}: {error.strerror}") from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

@@ -2,10 +2,10 @@
 
 A balanced network of 4000 current-based leaky integrate-and-fire cells (CUBA of Brette et al. 2007) with pair
 STDP on 10^6 excitatory-to-excitatory synapses is built twice. In one copy dead synapses are masked (weight
-zero, plasticity gated by a flag), from the other `remove_synapses` takes them out. The two copies take turns,
-second by second, in one process, and have to fire the same spikes. Times are CPU seconds per simulated second,
-of whole calls of ``run`` and with the spikes recorded; medians over the turns. Survivors get stronger so that
-the cells go on firing.
+zero, plasticity gated by a flag), from the other `remove_synapses` takes them out. The copies take turns,
+second by second, in one process, and have to fire the same spikes. Times are CPU seconds per simulated
+second, of whole calls of ``run`` and with the spikes recorded; medians over the turns. Survivors get stronger
+so that the cells go on firing.
 
 Run it with ``python tests/benchmarks/bench_removal.py [--json]``. It needs a C++ compiler.
 """
