@@ -19,7 +19,7 @@ from typing import Any
 
 import brian2
 import numpy as np
-from brian2 import BrianObject, Clock, Network, NeuronGroup, Synapses, ms, prefs
+from brian2 import BrianObject, Clock, Network, NeuronGroup, StateMonitor, Synapses, ms, prefs
 from brian2.core.variables import ArrayVariable, Subexpression
 from brian2.devices.device import RuntimeDevice, get_device
 from numpy.typing import NDArray
@@ -64,6 +64,7 @@ def remove_synapses(synapses: Synapses, keep: BoolArray) -> int:
     -----
     `SynapticSubgroup` objects such as ``synapses[:10]`` become invalid; Brian2 refuses to use them.
     Memory of removed synapses is reused by later ``connect`` calls, not returned to the system.
+    Synaptic equations and ``on_pre`` statements that draw random numbers draw fewer of them afterwards.
     Restoring a state from before a removal brings the removed synapses back. Brian2 before 2.10 does not
     store delays that vary across synapses; if they are missing, the next ``run`` raises `EngineError`.
     """
@@ -77,12 +78,11 @@ def remove_synapses(synapses: Synapses, keep: BoolArray) -> int:
         )
     _refuse_running_network(synapses)
     mask = _boolean_mask(synapses, keep)
+    _verify_brian2()
     _refuse_links_from(synapses)
     _refuse_references_to(synapses)
-    if mask.all():
-        return 0
-    _verify_brian2()
-    _compact(synapses, mask)
+    if not mask.all():
+        _compact(synapses, mask)
     return int(mask.size - np.count_nonzero(mask))
 
 
@@ -169,6 +169,8 @@ class _LengthCheck(BrianObject):
     back the old number of synapses but not their delays, and the spike queue would read past an array's end.
     """
 
+    invalidates_magic_network = False
+
     def __init__(self, synapses: Synapses) -> None:
         super().__init__(clock=synapses.clock, when=synapses.when, name=f"{synapses.name}_length_check")
         self.group = weakref.proxy(synapses)
@@ -212,7 +214,7 @@ def _compact(synapses: Synapses, keep: BoolArray) -> None:
 
 @functools.cache
 def _verify_brian2() -> None:
-    """Check once per process that `_compact` is exact with the installed Brian2.
+    """Check once per process that removal is exact with the installed Brian2.
 
     Raises
     ------
@@ -307,6 +309,11 @@ def _differences_from_masking() -> list[str]:
     same["shared variables"] = np.array_equal(synapses.gain_[:], masked.gain_[:])
     same["N_outgoing"] = np.array_equal(synapses.N_outgoing_pre, np.bincount(pre[keep] + 1, minlength=5))
     same["N_incoming"] = np.array_equal(synapses.N_incoming_post, np.bincount(post[keep], minlength=4))
+
+    _refuse_links_from(synapses)
+    unwatched = not _references_to(synapses)
+    monitor = StateMonitor(synapses, "weight", record=[0], clock=clock, name="neuroprune_self_test_monitor")
+    same["detection of monitors"] = unwatched and _references_to(synapses) == [f"StateMonitor '{monitor.name}'"]
 
     _compact(synapses, np.zeros(len(synapses), dtype=bool))
     received = cells.received_[:].copy()

@@ -23,7 +23,7 @@ import brian2
 import numpy as np
 from brian2 import Network, NeuronGroup, SpikeMonitor, Synapses, ms, mV, prefs, second
 
-from neuroprune.spiking.removal import remove_synapses
+from neuroprune.spiking import remove_synapses
 
 N_CELLS, N_EXCITATORY = 4000, 3200
 N_PLASTIC = 1_000_000

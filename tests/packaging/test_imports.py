@@ -45,3 +45,11 @@ def test_starts_light(program: str, tmp_path: Path) -> None:
 def test_the_check_sees_a_heavy_import(name: str, tmp_path: Path) -> None:
     lines = run_in_fresh_process(f"import {name}\n" + REPORT.format(heavy=HEAVY), tmp_path)
     assert name in lines[-1].split()
+
+
+def test_remove_synapses_is_offered_without_loading_brian2_before_its_use() -> None:
+    code = (
+        "import sys, neuroprune.spiking.cerebellum, neuroprune.spiking as s; assert 'brian2' not in sys.modules; "
+        "assert s.remove_synapses.__module__ == 'neuroprune.spiking.removal'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -362,6 +362,17 @@ def test_a_link_through_an_index_variable_follows_the_survivors() -> None:
     assert target.received_[0] == 310 + 4 * 7 + 110 + 2 * 7
 
 
+def test_the_magic_network_goes_on() -> None:
+    source, target = spiking(2, [1, 5]), counting(2)
+    synapses = Synapses(source, target, on_pre="received_post += 1", delay=2 * ms)
+    synapses.connect(j="i")
+    brian2.run(2 * ms, namespace={})
+    remove_synapses(synapses, np.array([True, False]))
+    brian2.run(8 * ms, namespace={})
+    assert source.t / ms == pytest.approx(10)
+    np.testing.assert_array_equal(target.received_[:], [2, 0])
+
+
 @settings(max_examples=20)
 @given(st.data())
 def test_identities_follow_any_sequence_of_removals(data: st.DataObject) -> None:
@@ -638,3 +649,10 @@ def test_the_self_test_finds_a_brian2_that_works_otherwise(
     with pytest.raises(EngineError, match=rf"Brian2 {brian2.__version__}.*{message}"):
         remove_synapses(synapses, np.arange(9) != 0)
     assert len(synapses) == 9 and prefs.codegen.target == target
+
+
+@pytest.mark.usefixtures("untested")
+def test_the_self_test_finds_a_brian2_that_hides_monitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removal, "_references_to", lambda synapses: [])
+    with pytest.raises(EngineError, match="detection of monitors"):
+        remove_synapses(some_synapses(), np.arange(9) != 0)
