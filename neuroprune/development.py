@@ -14,6 +14,7 @@ from neuroprune.core.randomness import Array, Draws
 from neuroprune.core.tables import Decision, Tables
 from neuroprune.environment.base import Environment, State
 from neuroprune.record import Record, Recorder, read_checkpoint, to_tree, write_record
+from neuroprune.rules import fingerprint
 from neuroprune.rules.base import Rule
 from neuroprune.rules.select import decide
 
@@ -183,7 +184,7 @@ def develop(
     """
     rules_at = rules if callable(rules) else lambda age, fixed=tuple(rules): fixed
     environment_at = environment if callable(environment) else lambda age, fixed=tuple(environment): fixed
-    _check(substrate, rules_at(clock.start), environment_at(clock.start))
+    pruning_ends = _check(substrate, rules_at, environment_at, clock, traces, budget)
     on_step = {clock.age(k): k for k in range(clock.n_steps + 1)}
     for age in ages:
         if round(age, 9) not in on_step:
@@ -193,6 +194,9 @@ def develop(
             )
     snapshots = {0, clock.n_steps, *(on_step[round(a, 9)] for a in ages)}
     identity = {"seed": seed, "config": dict(config or {}), "provenance": substrate.provenance()}
+    own = {r.name: mark for r in rules_at(clock.start) if (mark := fingerprint(r)) is not None}
+    if own:
+        identity["rule_files"] = own
 
     if resume:
         if path is None:
@@ -222,12 +226,14 @@ def develop(
                 surroundings[env.name], tables, now, Draws(seed, env.name, now.step)
             )
             tables = tables.with_traces(given)
+        acting = _acting(rules_at, now.age)
         if now.step in snapshots:
-            recorder.snapshot(now.age, tables, measures, activity.spikes, surroundings)
+            seen = _with_produced(tables, acting, now, seed)
+            recorder.snapshot(now.age, seen, measures, activity.spikes, surroundings)
         decisions: list[tuple[Tables, Decision]] = []
-        acting = [rule for rule in rules_at(now.age) if rule.openness(now.age) > 0]
+        progressed = 1.0 if now.step >= pruning_ends else now.progress
         for position, rule in enumerate(acting):
-            share = _share(budget, recorder.at_start, now, tables, acting[position:]) if rule.prunes else None
+            share = _share(budget, recorder.at_start, progressed, tables, acting[position:]) if rule.prunes else None
             decision = decide(rule, tables, now, Draws(seed, rule.name, now.step), share)
             decisions.append((tables, decision))
             tables = tables.after(decision)
@@ -244,19 +250,37 @@ def develop(
     last = Now(clock.n_steps, clock.age(clock.n_steps), clock.step, 1.0)
     activity = substrate.sample(last)
     tables = substrate.tables().with_traces(activity.traces)
-    recorder.snapshot(
-        last.age, tables, {**substrate.measures(tables), **activity.measures}, activity.spikes, surroundings
-    )
+    measures = {**substrate.measures(tables), **activity.measures}
+    for env in environment_at(last.age):
+        surroundings[env.name], given = env.advance(
+            surroundings[env.name], tables, last, Draws(seed, env.name, last.step)
+        )
+        tables = tables.with_traces(given)
+    seen = _with_produced(tables, _acting(rules_at, last.age), last, seed)
+    recorder.snapshot(last.age, seen, measures, activity.spikes, surroundings)
     if path is not None:
         write_record(path, recorder)
     return Record(to_tree(recorder))
 
 
-def _share(budget: Budget | None, at_start: int, now: Now, tables: Tables, rest: Sequence[Rule]) -> int | None:
+def _acting(rules_at: Callable[[float], Sequence[Rule]], age: float) -> list[Rule]:
+    return [rule for rule in rules_at(age) if rule.openness(age) > 0]
+
+
+def _with_produced(tables: Tables, rules: Sequence[Rule], now: Now, seed: int) -> Tables:
+    """Return the tables with what rules such as tagging say of them, before anything changes."""
+    for rule in rules:
+        if rule.produces:
+            proposals = rule.propose(tables, now, Draws(seed, rule.name, now.step))
+            tables = tables.with_traces([{k: p.traces[k] for k in rule.produces if k in p.traces} for p in proposals])
+    return tables
+
+
+def _share(budget: Budget | None, at_start: int, progress: float, tables: Tables, rest: Sequence[Rule]) -> int | None:
     """Return how many inputs a rule must eliminate: an even share of what this step still owes."""
     if budget is None:
         return None
-    owed = max(0, tables.n_alive() - budget.living(at_start, now.progress))
+    owed = max(0, tables.n_alive() - budget.living(at_start, progress))
     pruners = sum(rule.prunes for rule in rest)
     return -(-owed // pruners)
 
@@ -265,11 +289,49 @@ def _check_budget(budget: Budget, at_start: int, alive: int) -> None:
     wanted = budget.living(at_start, 1.0)
     if alive > wanted:
         raise BudgetError(
-            f"{alive} connections are left where the budget allows {wanted}: no pruning rule acts in the last step"
+            f"{alive} connections are left where the budget allows {wanted}: the pruning rules found no more to take "
+            "(a hazard of 0 protects), or connections formed after they had acted"
         )
 
 
-def _check(substrate: Substrate, rules: Sequence[Rule], environment: Sequence[Environment]) -> None:
+def _check(
+    substrate: Substrate,
+    rules_at: Callable[[float], Sequence[Rule]],
+    environment_at: Callable[[float], Sequence[Environment]],
+    clock: Clock,
+    traces: Sequence[str],
+    budget: Budget | None,
+) -> int:
+    """Check every step before the first one runs, and return the last step in which a rule prunes."""
+    pruning_ends, ever = -1, {"weight"}
+    unpruned: str | None = None
+    for now in clock.moments():
+        acting = _acting(rules_at, now.age)
+        ever |= _check_step(substrate, acting, environment_at(now.age), now.age)
+        pruners = [position for position, rule in enumerate(acting) if rule.prunes]
+        if pruners:
+            pruning_ends = now.step
+            unpruned = None
+        forming = [rule.name for rule in acting[pruners[-1] if pruners else 0 :] if rule.forms]
+        unpruned = forming[0] if forming else unpruned
+    if budget is not None and unpruned is not None:
+        raise SpecificationError(
+            f"rule {unpruned!r} forms connections after the last rule that prunes has acted, so no budget can be kept: "
+            "put it before that rule, or let it end earlier"
+        )
+    if budget is not None and budget.sparsity > 0 and pruning_ends < 0:
+        raise BudgetError("a budget is given, but no rule prunes at any age")
+    for trace in traces:
+        if trace not in ever:
+            raise SpecificationError(
+                f"trace {trace!r} cannot be recorded: it must be one of {', '.join(sorted(ever - {'candidates'}))}"
+            )
+    return pruning_ends
+
+
+def _check_step(
+    substrate: Substrate, rules: Sequence[Rule], environment: Sequence[Environment], age: float
+) -> set[str]:
     have = set(substrate.provides)
     names: set[str] = set()
     for part in (*environment, *rules):
@@ -282,7 +344,8 @@ def _check(substrate: Substrate, rules: Sequence[Rule], environment: Sequence[En
             missing.append("candidates")
         if missing:
             raise SpecificationError(
-                f"{part.name!r} ({part.key}) cannot run on {substrate.name!r}: it needs {', '.join(missing)}, which "
-                "neither the substrate nor anything before it provides"
+                f"{part.name!r} ({part.key}) cannot run on {substrate.name!r} at {format_age(age)}: it needs "
+                f"{', '.join(missing)}, which neither the substrate nor anything before it provides"
             )
         have.update(part.produces)
+    return have

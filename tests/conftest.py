@@ -1,9 +1,10 @@
-"""What every test runs under: caches of its own, no window, reproducible examples."""
+"""What every test runs under: caches of its own, no window, reproducible examples, Ctrl-C as in a terminal."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -34,6 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["NEUROPRUNE_CACHE_DIR"] = str(cache / "neuroprune")
     os.environ["CYTHON_CACHE_DIR"] = str(cache / "cython")
     os.environ["MPLBACKEND"] = "Agg"
+    # A shell starts its background jobs with Ctrl-C ignored, and so would be every process that a test starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

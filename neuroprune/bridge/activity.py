@@ -41,8 +41,9 @@ class ActivityTraces:
 
     def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         """Add the samples of one forward pass."""
-        x = inputs[0].detach().abs().reshape(-1, self.pre.shape[1])
-        y = output.detach().abs().reshape(-1, self.post.shape[0])
+        # Sums of half-precision activity overflow or lose digits: at least single precision from here on.
+        x = _wide(inputs[0].detach()).abs().reshape(-1, self.pre.shape[1])
+        y = _wide(output.detach()).abs().reshape(-1, self.post.shape[0])
         self.samples += len(x)
         self.pre += x.sum(0, keepdim=True).to(self.pre.device).to(torch.float64)
         self.post += y.sum(0)[:, None].to(self.post.device).to(torch.float64)
@@ -64,6 +65,10 @@ class ActivityTraces:
             "eligibility": self.both / self.samples,
             "calcium": self.post / torch.where(largest > 0, largest, torch.ones_like(largest)),
         }
+
+
+def _wide(values: torch.Tensor) -> torch.Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 @contextmanager

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from neuroprune.core.clock import Now, window
 from neuroprune.core.randomness import Array, Draws
@@ -54,6 +54,12 @@ class Inhibition(Environment):
     enhancement: float = Field(default=0.0, ge=0)
     onset: Age = 10.0
     exponent: float = Field(default=1.5, gt=0)
+
+    @model_validator(mode="after")
+    def _window_is_not_empty(self) -> Self:
+        if self.stop <= self.start:
+            raise ValueError(f'"to" is day {self.stop:g}: it must be later than "from", day {self.start:g}')
+        return self
 
     def begin(self, tables: Tables, draws: Draws) -> State:
         return {f"strength{k}": np.full(t.shape[0], self.initial) for k, t in enumerate(tables)}

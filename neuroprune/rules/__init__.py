@@ -1,10 +1,12 @@
 """Pruning rules, and the registry that finds them by name."""
 
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
+from hashlib import blake2b
 from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
 
 from neuroprune.core.errors import SpecificationError
 from neuroprune.rules.base import Proposal, Rule
@@ -30,6 +32,7 @@ __all__ = [
     "available_rules",
     "decide",
     "find_rule",
+    "fingerprint",
     "select",
 ]
 
@@ -86,15 +89,32 @@ def find_rule(key: str) -> type[Rule]:
     return rules[key]
 
 
+_USER = "neuroprune_user_rule_"
+
+
 def _from_file(key: str) -> type[Rule]:
     path, _, name = key.rpartition(":")
-    namespace: dict[str, Any] = {"__name__": f"neuroprune_user_rule_{Path(path).stem}"}
+    module_name = _USER + blake2b(str(Path(path).resolve()).encode(), digest_size=8).hexdigest()
+    if not Path(path).is_file():
+        raise SpecificationError(f"rule {key!r}: there is no file {path}")
+    spec = spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    module = module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses look their module up while it runs
     try:
-        source = Path(path).read_text()
-    except OSError as error:
-        raise SpecificationError(f"rule {key!r}: cannot read {path}: {error.strerror}") from None
-    exec(compile(source, path, "exec"), namespace)
-    rule = namespace.get(name)
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise SpecificationError(f"rule {key!r}: {path} fails with {type(error).__name__}: {error}") from error
+    rule = getattr(module, name, None)
     if not (isinstance(rule, type) and issubclass(rule, Rule)):
         raise SpecificationError(f"rule {key!r}: {path} defines no Rule named {name!r}")
     return rule
+
+
+def fingerprint(rule: Rule) -> str | None:
+    """Return a hash of the source of a rule that comes from a user's file, None for rules of installed packages."""
+    module = sys.modules.get(type(rule).__module__)
+    if module is None or not module.__name__.startswith(_USER) or module.__file__ is None:
+        return None
+    return blake2b(Path(module.__file__).read_bytes(), digest_size=16).hexdigest()

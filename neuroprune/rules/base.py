@@ -3,9 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from neuroprune.core.clock import Now, window
 from neuroprune.core.randomness import Array, Draws
@@ -68,6 +68,12 @@ class Rule(BaseModel, ABC):
     start: Age | None = Field(default=None, alias="from")
     stop: Age | None = Field(default=None, alias="to")
     ramp: Days = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _window_is_not_empty(self) -> Self:
+        if self.start is not None and self.stop is not None and self.stop <= self.start:
+            raise ValueError(f'"to" is day {self.stop:g}: it must be later than "from", day {self.start:g}')
+        return self
 
     def model_post_init(self, context: object, /) -> None:
         if not self.name:

@@ -27,7 +27,7 @@ class Competition(Rule):
     A cell whose inputs have strengths :math:`w_i` and eligibilities :math:`H_i` (how much they contributed to
     its output) adds :math:`G\\,dt\\,\\sum_j w_j`, of which input :math:`i` takes the share
     :math:`w_i H_i / \\sum_j w_j H_j`. Feedback is positive because a stronger input drives the cell more and so
-    earns more eligibility; no exponent is set. A silent cell adds nothing.
+    earns more eligibility; no exponent is set. A cell none of whose inputs has eligibility adds nothing.
 
     Strength counts synapses in the climbing-fibre system, after Wilson et al. (2019), Cell Reports 29:2849, who
     found that fibres add synapses where they already have some.

@@ -21,8 +21,8 @@ def decide(rule: Rule, tables: Tables, now: Now, draws: Draws, budget: int | Non
     now : Now
     draws : Draws
     budget : int, optional
-        Eliminate exactly so many inputs, across all tables. Without it the rule runs freely: its hazards, or
-        its quota, decide how many go.
+        Eliminate exactly so many inputs, across all tables, or all that the rule may take if those are fewer.
+        Without it the rule runs freely: its hazards, or its quota, decide how many go.
 
     Returns
     -------
@@ -32,9 +32,15 @@ def decide(rule: Rule, tables: Tables, now: Now, draws: Draws, budget: int | Non
     ------
     BudgetError
         If fewer inputs live than the budget asks for.
+    SpecificationError
+        If a rule proposes eliminations without declaring that it ``prunes``.
     """
     proposals = rule.propose(tables, now, draws)
     if not rule.prunes:
+        if any(p.hazard is not None or p.score is not None for p in proposals):
+            raise SpecificationError(
+                f"rule {rule.name!r} gives hazards or scores, but does not declare prunes = True: they would not count"
+            )
         eliminate: Sequence[Array | None] = [None] * len(tables)
     else:
         eliminate = select(tables, proposals, now, draws, budget=budget, quota=rule.quota(tables, now))
@@ -66,7 +72,8 @@ def select(
     now : Now
     draws : Draws
     budget : int, optional
-        Eliminate exactly the `budget` inputs with the largest scores.
+        Eliminate the `budget` inputs with the largest scores. Where hazards are the scores, an input with hazard 0
+        is never taken: a knock-out or a protected input stays so under a budget.
     quota : float, optional
         Expected number of eliminations of a freely running rule that ranks. Its fraction is decided by a draw.
 
@@ -79,7 +86,7 @@ def select(
     if budget is None and quota is not None:
         budget = min(tables.n_alive(), int(quota + draws.one("quota")))
     if budget is not None:
-        return _largest(tables, [p.hazard if p.score is None else p.score for p in proposals], budget, draws)
+        return _largest(tables, proposals, budget, draws)
     gone = []
     for table, proposal in zip(tables, proposals, strict=True):
         if proposal.hazard is None:
@@ -90,24 +97,33 @@ def select(
     return gone
 
 
-def _largest(tables: Tables, scores: Sequence[Array | None], budget: int, draws: Draws) -> list[Array]:
+def _largest(tables: Tables, proposals: Sequence[Proposal], budget: int, draws: Draws) -> list[Array]:
     alive = tables.n_alive()
     if not 0 <= budget <= alive:
         raise BudgetError(f"budget asks for {budget} eliminations: it must lie between 0 and the {alive} living inputs")
+    eligible, counts, scores = [], [], []
+    for table, proposal in zip(tables, proposals, strict=True):
+        score = proposal.hazard if proposal.score is None else proposal.score
+        if score is None:
+            raise SpecificationError(f"a rule gave neither a hazard nor a score for table {table.name!r}")
+        score = namespace(table.ids).broadcast_to(score, table.shape)
+        xp = namespace(score)
+        if 0 not in table.shape and not bool(xp.all(xp.isfinite(score) | ~table.alive)):
+            raise SpecificationError("a rule gave a score that is not finite to a living input")
+        may_go = table.alive if proposal.score is not None else table.alive & (score > 0)
+        eligible.append(may_go)
+        counts.append(_count(may_go))
+        scores.append(score)
+    budget = min(budget, sum(counts))
     if budget == 0:
         return [namespace(t.ids).zeros_like(t.alive) for t in tables]
     xp = namespace(tables[0].ids)
     flat_scores, flat_draws = [], []
-    for table, score in zip(tables, scores, strict=True):
-        if score is None:
-            raise SpecificationError(f"a rule gave neither a hazard nor a score for table {table.name!r}")
-        score = xp.broadcast_to(score, table.shape)
-        flat_scores.append(quantise(score[table.alive]))
-        flat_draws.append(draws.uniform(table.ids, "tie")[table.alive])
+    for table, score, may_go in zip(tables, scores, eligible, strict=True):
+        flat_scores.append(quantise(score[may_go]))
+        flat_draws.append(draws.uniform(table.ids, "tie")[may_go])
     score, draw = xp.concat(flat_scores), xp.concat(flat_draws)
-    if not bool(xp.all(xp.isfinite(score))):
-        raise SpecificationError("a rule gave a score that is not finite to a living input")
-    threshold = xp.sort(score)[alive - budget]
+    threshold = xp.sort(score)[sum(counts) - budget]
     gone = score > threshold
     tied = xp.nonzero(score == threshold)[0]
     missing = budget - int(xp.sum(xp.astype(gone, xp.int64)))
@@ -118,11 +134,15 @@ def _largest(tables: Tables, scores: Sequence[Array | None], budget: int, draws:
     gone = gone | ((score == threshold) & (draw <= limit))
     start, result = 0, []
     device = array_api_compat.device(tables[0].ids)
-    for table in tables:
-        n = table.n_alive()
-        position = xp.reshape(xp.cumulative_sum(xp.reshape(xp.astype(table.alive, xp.int64), (-1,))), table.shape) - 1
+    for table, may_go, n in zip(tables, eligible, counts, strict=True):
+        position = xp.reshape(xp.cumulative_sum(xp.reshape(xp.astype(may_go, xp.int64), (-1,))), table.shape) - 1
         part = gone[start : start + n] if n else xp.zeros((1,), dtype=xp.bool, device=device)
         index = xp.reshape(xp.clip(position, 0, max(n - 1, 0)), (-1,))
-        result.append(table.alive & xp.reshape(xp.take(part, index), table.shape))
+        result.append(may_go & xp.reshape(xp.take(part, index), table.shape))
         start += n
     return result
+
+
+def _count(mask: Array) -> int:
+    xp = namespace(mask)
+    return int(xp.sum(xp.astype(mask, xp.int64))) if 0 not in mask.shape else 0

@@ -113,9 +113,10 @@ class Cerebellum:
         self._eligibility = np.zeros(shape)
         self._calcium = np.zeros((shape[0], 1))
         self._sampled = 0
-        peak = max(max(rate for _, rate in parameters_at(clock.age(k)).burst_rate.points) for k in (0, clock.n_steps))
+        stages = [parameters_at(clock.age(k)) for k in range(clock.n_steps + 1)]
+        peak = max(max(rate for _, rate in s.burst_rate.points) * s.spikes_per_burst for s in stages)
         # Room for four times the mean number of spikes, and never less than a few bursts per input.
-        capacity = int(shape[0] * shape[1] * max(20.0, 4 * peak * p.spikes_per_burst * activity))
+        capacity = int(shape[0] * shape[1] * max(20.0, 4 * peak * activity))
         baked = {"n_cells": shape[0], "n_slots": shape[1], "duration": activity, "capacity": capacity}
         self.engine = make_engine(partial(purkinje_model, **baked), baked, engine, say)
         self.capacity = capacity

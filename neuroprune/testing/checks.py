@@ -210,9 +210,14 @@ def _keeps_budgets(rule: Rule) -> None:
     for weights in get_args(Weights):
         tables = example_tables(rule.needs(), weights=weights)
         alive = tables.n_alive()
+        eligible = 0
+        for table, p in zip(tables, rule.propose(tables, _now(rule), Draws(11, rule.name, 3)), strict=True):
+            takes = np.full(table.shape, True) if p.score is not None else np.asarray(p.hazard) > 0
+            eligible += int((takes & np.asarray(table.alive)).sum())
         for budget in range(alive + 1):
             left = tables.after(_decide(rule, tables, budget)).n_alive()
-            assert left == alive - budget, f"{alive - left} of {alive} inputs go where the budget says {budget}"
+            expected = min(budget, eligible)
+            assert left == alive - expected, f"{alive - left} of {alive} inputs go where it should be {expected}"
         for budget in (-1, alive + 1):
             try:
                 _decide(rule, tables, budget)

@@ -277,3 +277,16 @@ def test_a_silent_cell_keeps_its_fibres() -> None:
     control = run("cerebellum", seed=3, overrides=SMALL, conditions=("microglia_inhibition",))
     fibres = [r.measures()["climbing_fibres_per_cell"] for r in (silenced, control)]
     assert fibres[0][-1] == fibres[0][0] > fibres[1][-1]
+
+
+def test_there_is_room_for_the_fastest_bursts_of_any_age() -> None:
+    bursting = {
+        **SMALL,
+        "development.activity": "0.2 s",
+        "system.burst_rate": {"value": "15 Hz", "from": "P4", "to": "P5"},
+    }
+    record = run("cerebellum", seed=1, overrides=bursting, stop="P6", engine="runtime")
+    rate = dict(
+        zip(record.development["start_age"].values, record.development["climbing_fibre_rate"].values, strict=True)
+    )
+    assert rate[4.5] > 10 * rate[3.5]

@@ -27,6 +27,7 @@ from neuroprune.rules import (
     Tag,
     Translocation,
     WeakestFirst,
+    find_rule,
 )
 from neuroprune.testing import TableSubstrate, example_tables
 
@@ -170,7 +171,7 @@ def test_a_rule_does_not_disturb_the_draws_of_another() -> None:
 
 
 def test_a_missing_trace_is_refused_by_the_name_of_the_rule() -> None:
-    with pytest.raises(SpecificationError, match=r"'soma' \(elimination\) cannot run on 'tables': it needs tag"):
+    with pytest.raises(SpecificationError, match=r"'soma' \(elimination\) cannot run on 'tables' at P3: it needs tag"):
         grow(rules=[Elimination(name="soma", rate=1)])
     with pytest.raises(SpecificationError, match="needs calcium, gaba, which neither"):
         gated = Elimination(rate=1, gates=("calcium", "gaba"))
@@ -233,11 +234,57 @@ def test_a_budget_allows_for_births() -> None:
     assert record.development["living"].values[-1] == at_start - round(0.5 * at_start)
 
 
+def test_a_budget_is_kept_by_rules_that_end_early() -> None:
+    record = grow(rules=[WeakestFirst(rate=0, **window(stop=6.0))], budget=Budget(0.5, course="constant"))
+    at_start = toy().tables().n_alive()
+    assert record.development["living"].values[-1] == at_start - round(0.5 * at_start)
+    assert record.connections["death_step"].values.max() < CLOCK.n_steps - 1
+
+
+def test_a_knock_out_stays_one_under_a_budget() -> None:
+    rules = [Tag(), Elimination(name="out", rate=0.5, factor=0.0), Elimination(name="in", rate=0.1)]
+    assert set(grow(rules=rules, budget=Budget(0.3)).causes) == {"in"}
+
+
+def test_what_rules_say_of_inputs_is_recorded_at_every_age() -> None:
+    record = grow(rules=[Tag(), WeakestFirst(rate=0.1)], ages=[5.0], traces=["tag"])
+    for weight, tag in zip(record.snapshots["weight"].values, record.snapshots["tag"].values, strict=True):
+        assert (np.isfinite(weight) == np.isfinite(tag)).all() and (np.nan_to_num(tag) > 0).any()
+    with pytest.raises(SpecificationError, match=r"trace 'tagg' cannot be recorded: it must be one of .*tag"):
+        grow(rules=[Tag()], traces=["tagg"])
+
+
+def test_rules_are_checked_at_every_age_before_the_first_step() -> None:
+    with pytest.raises(SpecificationError, match="cannot run on 'tables' at P6: it needs tag"):
+        grow(rules=[Tag(**window(stop=6.0)), Elimination(rate=0.1)])
+
+
+def test_a_rule_file_that_was_edited_is_not_resumed(tmp_path: Path) -> None:
+    file, path = tmp_path / "mine.py", tmp_path / "run.nc"
+    source = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "from neuroprune.rules import Proposal, Rule\n"
+        "@dataclass\nclass Rate:\n    value: float = 0.1\n"
+        "class Mine(Rule):\n    key = 'mine'\n    prunes = True\n"
+        "    def propose(self, tables, now, draws):\n"
+        "        return [Proposal(hazard=t.weight * Rate().value) for t in tables]\n"
+    )
+    file.write_text(source)
+    rule = find_rule(f"{file}:Mine")()
+    with pytest.raises(KeyboardInterrupt):
+        grow(Failing(2), rules=[rule], path=path, checkpoint_every=0.0)
+    file.write_text(source.replace("0.1", "5.0"))
+    with pytest.raises(RecordError, match=r"cannot be resumed: its rule_files\.mine is"):
+        grow(rules=[rule], path=path, resume=True)
+
+
 def test_a_budget_that_nothing_can_meet_is_refused() -> None:
-    with pytest.raises(BudgetError, match="no pruning rule acts in the last step"):
-        grow(rules=[WeakestFirst(rate=0, **window(stop=6.0))], budget=Budget(0.5))
-    with pytest.raises(BudgetError, match="no pruning rule acts in the last step"):
+    with pytest.raises(BudgetError, match="no rule prunes at any age"):
         grow(rules=[Tag()], budget=Budget(0.5))
+    with pytest.raises(BudgetError, match="found no more to take"):  # winners are never tagged
+        grow(rules=[Tag(), Elimination(rate=0.1)], budget=Budget(1.0))
+    with pytest.raises(SpecificationError, match="'random_regrowth' forms connections after the last rule"):
+        grow(rules=[WeakestFirst(rate=0), RandomRegrowth(rate=0.3)], budget=Budget(0.5))
     for sparsity in (-0.1, 1.1, float("nan")):
         with pytest.raises(SpecificationError, match="must lie between 0 and 1"):
             Budget(sparsity)

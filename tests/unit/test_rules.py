@@ -242,7 +242,7 @@ def test_rules_are_found_by_name(tmp_path: Path) -> None:
     check_rule(find_rule(f"{file}:Mine"))
     with pytest.raises(SpecificationError, match="no Rule named 'Yours'"):
         find_rule(f"{file}:Yours")
-    with pytest.raises(SpecificationError, match="cannot read"):
+    with pytest.raises(SpecificationError, match="there is no file"):
         find_rule(f"{tmp_path / 'nothing.py'}:Mine")
 
 
