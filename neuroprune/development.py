@@ -214,22 +214,26 @@ def develop(
         if path is not None:
             write_record(path, recorder, checkpoint=(next_step, substrate.state(), surroundings))
 
-    if not resume:
-        save(0)
-    saved = time.monotonic()
-    for now in clock.moments(first):
+    def observe(now: Now, acting: Sequence[Rule]) -> tuple[Tables, dict[str, float]]:
+        """Sample, advance what surrounds, and keep a snapshot if one is due."""
         activity = substrate.sample(now)
         tables = substrate.tables().with_traces(activity.traces)
         measures = {**substrate.measures(tables), **activity.measures}
         for env in environment_at(now.age):
-            surroundings[env.name], given = env.advance(
-                surroundings[env.name], tables, now, Draws(seed, env.name, now.step)
-            )
+            draws = Draws(seed, env.name, now.step)
+            surroundings[env.name], given = env.advance(surroundings[env.name], tables, now, draws)
             tables = tables.with_traces(given)
-        acting = _acting(rules_at, now.age)
         if now.step in snapshots:
             seen = _with_produced(tables, acting, now, seed)
             recorder.snapshot(now.age, seen, measures, activity.spikes, surroundings)
+        return tables, measures
+
+    if not resume:
+        save(0)
+    saved = time.monotonic()
+    for now in clock.moments(first):
+        acting = _acting(rules_at, now.age)
+        tables, measures = observe(now, acting)
         decisions: list[tuple[Tables, Decision]] = []
         progressed = 1.0 if now.step >= pruning_ends else now.progress
         for position, rule in enumerate(acting):
@@ -248,16 +252,7 @@ def develop(
             saved = time.monotonic()
 
     last = Now(clock.n_steps, clock.age(clock.n_steps), clock.step, 1.0)
-    activity = substrate.sample(last)
-    tables = substrate.tables().with_traces(activity.traces)
-    measures = {**substrate.measures(tables), **activity.measures}
-    for env in environment_at(last.age):
-        surroundings[env.name], given = env.advance(
-            surroundings[env.name], tables, last, Draws(seed, env.name, last.step)
-        )
-        tables = tables.with_traces(given)
-    seen = _with_produced(tables, _acting(rules_at, last.age), last, seed)
-    recorder.snapshot(last.age, seen, measures, activity.spikes, surroundings)
+    observe(last, _acting(rules_at, last.age))
     if path is not None:
         write_record(path, recorder)
     return Record(to_tree(recorder))

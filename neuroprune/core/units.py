@@ -109,13 +109,10 @@ class AgeInDays:
 PerDay = Annotated[float, BeforeValidator(Quantity("1/day"))]
 Days = Annotated[float, BeforeValidator(Quantity("day"))]
 Seconds = Annotated[float, BeforeValidator(Quantity("s"))]
-Hertz = Annotated[float, BeforeValidator(Quantity("Hz"))]
 Metres = Annotated[float, BeforeValidator(Quantity("m"))]
 MetresPerSecond = Annotated[float, BeforeValidator(Quantity("m/s"))]
 PerCubicMetre = Annotated[float, BeforeValidator(Quantity("1/m^3"))]
 Volts = Annotated[float, BeforeValidator(Quantity("V"))]
-Farads = Annotated[float, BeforeValidator(Quantity("F"))]
-Ohms = Annotated[float, BeforeValidator(Quantity("ohm"))]
 Siemens = Annotated[float, BeforeValidator(Quantity("S"))]
 Age = Annotated[float, BeforeValidator(AgeInDays())]
 
@@ -141,10 +138,6 @@ class ByAge:
             if age <= a1:
                 return v0 + (v1 - v0) * (age - a0) / (a1 - a0)
         return values[-1]
-
-    def scaled(self, factor: float) -> "ByAge":
-        """Return the quantity with every value multiplied."""
-        return ByAge(tuple((age, value * factor) for age, value in self.points))
 
 
 class QuantityByAge:

@@ -10,8 +10,9 @@ from typing import Any
 from neuroprune.core.errors import RecordError
 from neuroprune.development import Progress, develop
 from neuroprune.experiments.experiment import Experiment, load_experiment
-from neuroprune.experiments.systems import Engine, find_system
+from neuroprune.experiments.systems import find_system
 from neuroprune.record import Record, identity_difference, open_record
+from neuroprune.spiking.engine import EngineName
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def run(
     stop: str | float | None = None,
     out: Path | str | None = None,
     resume: bool = False,
-    engine: Engine = "auto",
+    engine: EngineName = "auto",
     activity_seed: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = silent,
@@ -105,7 +106,7 @@ def run_experiment(
     seed: int = 1,
     out: Path | str | None = None,
     resume: bool = False,
-    engine: Engine = "auto",
+    engine: EngineName = "auto",
     activity_seed: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = silent,

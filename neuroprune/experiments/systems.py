@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 from pydantic import BaseModel
 
 from neuroprune.core.clock import Clock
 from neuroprune.core.errors import SpecificationError
 from neuroprune.development import Substrate
-
-Engine = Literal["auto", "standalone", "runtime"]
+from neuroprune.spiking.engine import EngineName
 
 SYSTEMS: dict[str, str] = {"cerebellum": "neuroprune.spiking.cerebellum"}
 """Name in ``[system]`` and module."""
@@ -36,7 +35,7 @@ class Builder(Protocol):
         activity: float,
         seed: int,
         activity_seed: int | None = None,
-        engine: Engine = "auto",
+        engine: EngineName = "auto",
         say: Callable[[str], None],
     ) -> System:
         """Return the system in its initial state; each step samples `activity` seconds."""

@@ -103,8 +103,7 @@ class Cerebellum:
     ) -> None:
         if not activity > 0:
             raise SpecificationError(f"development.activity is {activity:g} s: it must be positive")
-        self.parameters_at, self.clock, self.activity = parameters_at, clock, activity
-        self.seed = seed
+        self.parameters_at, self.activity = parameters_at, activity
         self.activity_seed = seed if activity_seed is None else activity_seed
         p = parameters_at(clock.start)
         self.anatomy = Anatomy.grow(p, seed)
@@ -376,23 +375,5 @@ def _truncated_poisson(mean: float, low: int, high: int, n: int, rng: np.random.
     return rng.choice(k, size=n, p=weights(below))
 
 
-def build(
-    parameters_at: Callable[[float], Parameters],
-    *,
-    clock: Clock,
-    activity: float,
-    seed: int,
-    activity_seed: int | None = None,
-    engine: EngineName = "auto",
-    say: Callable[[str], None] = lambda text: None,
-) -> Cerebellum:
-    """Return the cerebellum in its state at the start of the clock."""
-    return Cerebellum(
-        parameters_at,
-        clock=clock,
-        activity=activity,
-        seed=seed,
-        activity_seed=activity_seed,
-        engine=engine,
-        say=say,
-    )
+build = Cerebellum
+"""What an experiment calls to make this system in its state at the start of the clock."""

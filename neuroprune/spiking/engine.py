@@ -8,6 +8,7 @@ import numpy as np
 
 from neuroprune.core.errors import EngineError, SpecificationError
 from neuroprune.spiking.standalone import Model, Outputs, SpikeTrain, build, compiler_available
+from neuroprune.spiking.standalone.compiler import processor_name
 
 EngineName = Literal["auto", "standalone", "runtime"]
 
@@ -132,19 +133,9 @@ def make_engine(
 
 def engine_provenance(engine: Engine) -> dict[str, str]:
     """Return what spike trains depend on: engine, Brian2 and numpy versions, kind of processor."""
-    import platform
-
     return {
         "engine": engine.name,
         "brian2": version("brian2"),
         "numpy": version("numpy"),
-        "processor": _processor() or platform.machine(),
+        "processor": processor_name(),
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as info:
-            return next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), "")
-    except OSError:
-        return ""

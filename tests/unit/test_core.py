@@ -169,7 +169,6 @@ def test_quantities_by_age() -> None:
     assert quantity.at(1) == quantity.at(5) == pytest.approx(39e-12)
     assert quantity.at(11.5) == pytest.approx((39e-12 + 334e-12) / 2)
     assert quantity.at(30) == pytest.approx(334e-12)
-    assert quantity.scaled(2).at(5) == pytest.approx(78e-12)
     assert adapter.validate_python("10 pF").at(7) == pytest.approx(1e-11)
     assert adapter.validate_python(quantity) is quantity
     for bad in ([["P5", "1 pF"], ["P4", "2 pF"]], [], [["P5"]]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,15 +33,13 @@ from neuroprune.plotting import (
 )
 from neuroprune.record import Record
 from neuroprune.rules import Competition, Elimination, Engulfment, Tag
+from neuroprune.testing import TableSubstrate
 
 CELLS, SLOTS = 12, 6
 
 
-class Sheet:
+class Sheet(TableSubstrate):
     """Cells in a row, each with inputs of one to three synapses, that earn credit for their strength."""
-
-    name = "sheet"
-    provides = frozenset({"eligibility", "x", "y", "z"})
 
     def __init__(self, seed: int, measures_fibres: bool) -> None:
         rng = np.random.default_rng(seed)
@@ -52,16 +49,10 @@ class Sheet:
         weight = np.where(alive, rng.integers(1, 4, ids.shape), 0).astype(float)
         place = np.arange(CELLS, dtype=float)[:, None] * 20e-6
         at = {"x": place, "y": np.zeros_like(place), "z": np.zeros_like(place)}
-        self._tables = Tables([Table("cells", ids, alive, weight, ids % 40, at)])
-
-    def tables(self) -> Tables:
-        return self._tables
+        super().__init__(Tables([Table("cells", ids, alive, weight, ids % 40, at)]), [{"eligibility": weight}])
 
     def sample(self, now: Now) -> Activity:
-        return Activity([{"eligibility": self._tables[0].weight ** 0.8}], {})
-
-    def apply(self, tables: Tables) -> None:
-        self._tables = tables
+        return Activity([{"eligibility": self.tables()[0].weight ** 0.8}], {})
 
     def measures(self, tables: Tables) -> Mapping[str, float]:
         count = tables[0].alive.sum(axis=1)
@@ -72,15 +63,6 @@ class Sheet:
             "mono_innervated": float((count == 1).mean()),
             "synapses_per_input": float(tables[0].weight[tables[0].alive].mean()),
         }
-
-    def state(self) -> dict[str, np.ndarray]:
-        return {"alive": self._tables[0].alive, "weight": self._tables[0].weight}
-
-    def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        raise NotImplementedError("these tests do not resume")
-
-    def provenance(self) -> dict[str, Any]:
-        return {"engine": "none"}
 
 
 def grow(seed: int, measures_fibres: bool = True) -> Record:

@@ -103,3 +103,10 @@ def _processor() -> list[str]:
         return [line for line in first.splitlines() if line.partition(":")[0].strip() in wanted]
     asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
     return [asked.stdout.strip()]
+
+
+def processor_name() -> str:
+    """Return what the processor calls itself, or else its architecture."""
+    lines = _processor()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter([*named, *(line for line in lines if ":" not in line and line)]), platform.machine())
