@@ -313,6 +313,17 @@ def test_traces_are_means_over_all_samples() -> None:
     assert torch.equal(s.sample(NOW).traces[0]["usage"], traces["usage"])
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_activity_neither_overflows_nor_loses_the_mean(dtype: Any) -> None:
+    module = nn.Sequential(nn.Linear(4, 3, bias=False, dtype=dtype))
+    nn.init.ones_(module[0].weight)  # pyright: ignore[reportArgumentType]
+    samples = torch.full((3000, 4), 30.0, dtype=dtype)
+    s = TorchSubstrate(module, lambda now: {"sum": module(samples).float().mean().item()})
+    traces = s.sample(NOW).traces[0]
+    assert torch.allclose(traces["usage"], torch.full_like(traces["usage"], 30.0), rtol=1e-6)
+    assert torch.allclose(traces["eligibility"], torch.full_like(traces["eligibility"], 3600.0), rtol=1e-6)
+
+
 def test_a_layer_that_never_ran_is_named() -> None:
     module = network()
 

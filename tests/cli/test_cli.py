@@ -258,6 +258,7 @@ def test_output_may_be_cut_off() -> None:
         assert b"Traceback" not in process.stderr.read()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_control_c_in_a_terminal_leaves_what_resumes(tmp_path: Path, processes: str) -> None:
     small = ["system.purkinje_cells=4", "development.activity=20 ms", "development.record=[]"]

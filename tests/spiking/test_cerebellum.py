@@ -14,14 +14,16 @@ import pytest
 
 from neuroprune import open_record
 from neuroprune.core.clock import Clock, Now
-from neuroprune.core.errors import RecordError, SpecificationError
+from neuroprune.core.errors import EngineError, RecordError, SpecificationError
 from neuroprune.core.tables import Change, Decision, Tables
+from neuroprune.core.units import ByAge
 from neuroprune.datasets import climbing_fibre_synapses_p3
 from neuroprune.experiments import load_experiment, run
 from neuroprune.spiking.cerebellum import Anatomy, Cerebellum, Parameters
-from neuroprune.spiking.engine import Runtime
+from neuroprune.spiking.engine import Runtime, make_engine
 from neuroprune.spiking.olive import Olive
 from neuroprune.spiking.purkinje import noise_current, purkinje_model
+from neuroprune.spiking.standalone import Outputs, SpikeTrain
 
 SMALL = {"system.purkinje_cells": 10, "development.activity": "2 s", "development.record": []}
 CLOCK = Clock(3.0, 21.0, 0.25)
@@ -280,13 +282,45 @@ def test_a_silent_cell_keeps_its_fibres() -> None:
 
 
 def test_there_is_room_for_the_fastest_bursts_of_any_age() -> None:
-    bursting = {
-        **SMALL,
-        "development.activity": "0.2 s",
-        "system.burst_rate": {"value": "15 Hz", "from": "P4", "to": "P5"},
-    }
-    record = run("cerebellum", seed=1, overrides=bursting, stop="P6", engine="runtime")
-    rate = dict(
-        zip(record.development["start_age"].values, record.development["climbing_fibre_rate"].values, strict=True)
+    quiet, bursting = parameters(), parameters(burst_rate=ByAge(((0.0, 15.0),)))
+    system = Cerebellum(
+        lambda age: bursting if 4 <= age < 5 else quiet, clock=CLOCK, activity=2.0, seed=1, engine="runtime"
     )
-    assert rate[4.5] > 10 * rate[3.5]
+    index, _, _ = system._fibre_spikes(bursting, Now(5, 4.25, 0.25, 0.1), system.tables()[0])
+    ordinary = Cerebellum(lambda age: quiet, clock=CLOCK, activity=2.0, seed=1, engine="runtime")
+    assert ordinary.capacity < len(index) <= system.capacity
+    with pytest.raises(SpecificationError, match=r"exceed the room for .*: lower burst_rate"):
+        ordinary._fibre_spikes(bursting, Now(5, 4.25, 0.25, 0.1), ordinary.tables()[0])
+
+
+def test_credit_and_calcium_are_remembered_over_the_memory() -> None:
+    class Scripted:
+        name, compile_seconds = "scripted", 0.0
+
+        def __init__(self, credits: list[float]) -> None:
+            self.credits = iter(credits)
+
+        def run(self, inputs: Any, *, seed: int, spikes: Any) -> Outputs:
+            credit = next(self.credits)
+            n = round(2 * credit)  # spikes of every cell in the two seconds
+            train = SpikeTrain(np.repeat(np.arange(10, dtype=np.int32), n), np.linspace(0, 1, 10 * n))
+            return Outputs({"credit": np.full(70, 2.0 * credit)}, {"purkinje": train})
+
+    system = cerebellum(unselective_credit=0.0, eligibility_memory=2.0)
+    system.engine = Scripted([1.0, 3.0, 0.0])
+    alive = system.tables()[0].alive
+    keep, half, expected = math.exp(-0.25 / 2.0), 0.05, 1.0
+    for step, credit in enumerate((1.0, 3.0, 0.0)):
+        expected = credit if step == 0 else keep * expected + (1 - keep) * credit
+        traces = system.sample(Now(step, 3.0, 0.25, 0.1)).traces[0]
+        assert traces["eligibility"][alive] == pytest.approx(expected) and (traces["eligibility"][~alive] == 0).all()
+        assert traces["calcium"] == pytest.approx(expected / (expected + half))
+
+
+def test_without_a_compiler_the_runtime_is_chosen_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuroprune.spiking.engine.compiler_available", lambda: None)
+    said: list[str] = []
+    assert make_engine(lambda: purkinje_model(1, 1, 0.1, 2), {}, "auto", said.append).name == "runtime"
+    assert len(said) == 1 and "no C++ compiler works here" in said[0]
+    with pytest.raises(EngineError, match=r"needs a C\+\+ compiler"):
+        make_engine(lambda: purkinje_model(1, 1, 0.1, 2), {}, "standalone", said.append)
