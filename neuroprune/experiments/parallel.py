@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -129,6 +130,8 @@ def _receive(child: _Child) -> tuple[str, Any]:
 
 def _start_deaf(process: SpawnProcess) -> None:
     """Start a process that does not hear Ctrl-C, which reaches a whole terminal: the parent stops it."""
+    # The first start of all would start the resource tracker too, which unblocks SIGINT before the process inherits it.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()

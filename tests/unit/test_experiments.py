@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -493,6 +495,24 @@ SMALL = {
     "development.record": [],
 }
 PARALLEL: dict[str, Any] = {"overrides": SMALL, "stop": "P5", "engine": "runtime", "processes": 2}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the blocked signals of a process from /proc")
+def test_no_child_hears_control_c_not_even_the_first() -> None:
+    program = (
+        "import multiprocessing, time, re\n"
+        "from neuroprune.experiments.parallel import _start_deaf\n"
+        "if __name__ == '__main__':\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    for _ in range(2):\n"
+        "        child = context.Process(target=time.sleep, args=(60,), daemon=True)\n"
+        "        _start_deaf(child)\n"
+        "        status = open(f'/proc/{child.pid}/status').read()\n"
+        "        print(int(re.search(r'SigBlk:\\s*(\\w+)', status)[1], 16) >> 1 & 1)\n"
+        "        child.kill()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]
 
 
 def test_processes_change_no_result(tmp_path: Path) -> None:
