@@ -24,3 +24,7 @@ class RecordError(NeuropruneError):
 
 class EngineError(NeuropruneError):
     """A simulator that could not be built or did not finish its work."""
+
+
+class GraphError(NeuropruneError, ValueError):
+    """A graph, or a question about one, that does not make sense."""
