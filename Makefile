@@ -52,6 +52,7 @@ validate: install ## compare five seeds of the cerebellum with published numbers
 	$(BIN)/python analysis/cerebellum_seeds.py
 
 bench: install-dev ## run the benchmarks and keep what they print in tests/benchmarks/results
+	@$(PIP_INSTALL) -e '.[bench]'
 	@mkdir -p tests/benchmarks/results; \
 	for script in tests/benchmarks/*.py; do \
 		result=tests/benchmarks/results/$$(basename $$script .py).txt; \
@@ -78,7 +79,7 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 
 $(INSTALLED_DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing neuroprune, torch and the test tools into $(VENV) ..."
-	@$(PIP_INSTALL) $(TORCH_INDEX) -e '.[bridge,test]'
+	@$(PIP_INSTALL) $(TORCH_INDEX) -e '.[all,test]'
 	@touch $(INSTALLED) $@
 
 # An environment whose interpreter is gone is made anew; a folder that is no environment is never cleared.

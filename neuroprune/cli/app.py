@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from neuroprune._version import __version__
-from neuroprune.cli import doctor, inspect, run
+from neuroprune.cli import analyze, doctor, inspect, run
 from neuroprune.core.errors import NeuropruneError, SpecificationError
 
 
@@ -54,6 +54,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("show")(inspect.show)
+app.command("analyze")(analyze.analyze)
 app.command("models")(inspect.models)
 app.command("rules")(inspect.rules)
 app.command("config")(inspect.config)

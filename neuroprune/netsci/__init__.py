@@ -1,0 +1,47 @@
+"""Network science: clustering, motifs, null models, whole histories, paths, communities, and graphs to ask.
+
+The first question takes a moment: kernels are compiled once for a machine, and kept on disk.
+
+Conventions, the same everywhere:
+
+* A graph is simple. ``A[i, j] != 0`` is the arc i -> j. Self-loops are removed and parallel edges merged, and both
+  are counted. Weights count only where they are asked for.
+* What is undefined is NaN: the clustering of a node with one neighbour, a z-score where the null has no spread.
+* Motifs are induced and connected, and triads have the names of Holland & Leinhardt.
+* A null model is named beside every z. Counts are exact integers.
+* Random functions take ``rng``: None, an integer, a Generator or a SeedSequence.
+"""
+
+from neuroprune.netsci.analysis import Analysis, analyze
+from neuroprune.netsci.bipartite import (
+    bifans,
+    bipartite_clustering,
+    four_cycles,
+    layers,
+    robins_alexander,
+    sides,
+)
+from neuroprune.netsci.census import Census
+from neuroprune.netsci.clustering import Clustering, clustering, transitivity
+from neuroprune.netsci.graph import Graph
+from neuroprune.netsci.history import History
+from neuroprune.netsci.measures import MEASURES, measure
+from neuroprune.netsci.participation import (
+    TRIAD_ROLES,
+    edge_triad_participation,
+    edges_in_no_triangle,
+    fraction_in_no_triangle,
+    triad_participation,
+    triangles_per_edge,
+)
+from neuroprune.netsci.paths import (
+    PathSummary,
+    components,
+    global_efficiency,
+    local_efficiency,
+    mean_path,
+    path_summary,
+)
+from neuroprune.netsci.tetrad_classes import TETRADS, TETRADS_UNDIRECTED, tetrad_edges
+from neuroprune.netsci.tetrads import tetrad_census
+from neuroprune.netsci.triads import CONNECTED_TRIADS, TRIADS, motif_census, triad_census, triad_edges

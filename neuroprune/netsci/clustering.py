@@ -160,12 +160,18 @@ def clustering(
     if weight is not None:
         return _weighted(graph, kind, weight, normalize)
     if kind in ("undirected", "fagiolo"):
-        triangles, products = triangle_sums(graph)
-        numerator = 2 * triangles if kind == "undirected" else products
-    else:
-        ones = np.ones(graph.arcs)
-        numerator = _role_sums(graph, ones)[:, (*ROLES, "neighbours").index(kind)]
-    return Clustering(kind, numerator.astype(np.float64), _possible(graph, kind))
+        return binary_clustering(graph)[kind == "fagiolo"]
+    column = (*ROLES, "neighbours").index(kind)
+    return Clustering(kind, _role_sums(graph, np.ones(graph.arcs))[:, column], _possible(graph, kind))
+
+
+def binary_clustering(graph: Graph) -> tuple[Clustering, Clustering]:
+    """Return the undirected coefficients and Fagiolo's, both from one pass over the triangles."""
+    triangles, products = triangle_sums(graph)
+    return (
+        Clustering("undirected", 2.0 * triangles, _possible(graph, "undirected")),
+        Clustering("fagiolo", products.astype(np.float64), _possible(graph, "fagiolo")),
+    )
 
 
 def transitivity(graph: Graph, kind: str = "undirected") -> float:

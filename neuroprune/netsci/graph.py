@@ -231,14 +231,14 @@ class Graph:
         directed: bool = True,
     ) -> "Graph":
         """Read a graph from a CSV with the columns ``source`` and ``target``, also gzipped."""
-        from neuroprune.netsci.interop import read_csv
+        from neuroprune.netsci.reading import read_csv
 
         return read_csv(path, weight, threshold=threshold, keep_isolated=keep_isolated, directed=directed)
 
     @classmethod
     def read_graphml(cls, path: Path | str, weight: str | None = None) -> "Graph":
         """Read a graph from GraphML, weighted by the edge attribute `weight` if that is given."""
-        from neuroprune.netsci.interop import read_graphml
+        from neuroprune.netsci.reading import read_graphml
 
         return read_graphml(path, weight)
 
@@ -389,18 +389,18 @@ class Graph:
 
     def write_csv(self, path: Path | str) -> None:
         """Write the edges as CSV, gzipped where the name ends in ``.gz``."""
-        from neuroprune.netsci.interop import write_csv
+        from neuroprune.netsci.reading import write_csv
 
         write_csv(self, path)
 
     def write_graphml(self, path: Path | str) -> None:
         """Write the graph as GraphML."""
-        from neuroprune.netsci.interop import write_graphml
+        from neuroprune.netsci.reading import write_graphml
 
         write_graphml(self, path)
 
     def __repr__(self) -> str:
-        edges = f"{self.m:,} {'arcs' if self.directed else 'edges'}"
+        edges = f"{self.m:,} {'arc' if self.directed else 'edge'}{'' if self.m == 1 else 's'}"
         notes = [
             f"; {count:,} {what}{'s' if count > 1 else ''} {done}"
             for count, what, done in (

@@ -10,6 +10,7 @@ from itertools import product
 import numpy as np
 from numba import njit
 
+from neuroprune.core.errors import GraphError
 from neuroprune.netsci.adjacency import CODE_BITS, CODE_MASK
 from neuroprune.netsci.census import Census
 from neuroprune.netsci.graph import Graph
@@ -56,6 +57,27 @@ def triad_class(a: int, b: int, c: int) -> str:
     if counts == "030":
         return counts + ("T" if 2 in out else "C")
     return counts
+
+
+def triad_edges(label: str) -> list[tuple[int, int]]:
+    """Return the arcs of a class of triads, between nodes 0 to 2.
+
+    Raises
+    ------
+    GraphError
+        If there is no such class.
+
+    Examples
+    --------
+    >>> triad_edges("030C")
+    [(0, 1), (1, 2), (2, 0)]
+    """
+    if label not in TRIADS:
+        raise GraphError(f"no class {label!r} of triads; there are {', '.join(TRIADS)}")
+    pairs = ((0, 1), (0, 2), (1, 2))
+    codes = next(codes for codes in product(range(4), repeat=3) if triad_class(*codes) == label)
+    arcs = [pair for pair, code in zip(pairs, codes, strict=True) if code & 1]
+    return sorted(arcs + [pair[::-1] for pair, code in zip(pairs, codes, strict=True) if code & 2])
 
 
 def _closed_table() -> np.ndarray:
@@ -196,6 +218,11 @@ def triad_census(graph: Graph) -> Census:
     return Census(TRIADS, count_triads(graph), 3)
 
 
+def motif_counts(graph: Graph) -> np.ndarray:
+    """Return the counts of the connected classes as an array, in the order of `CONNECTED_TRIADS`."""
+    return count_triads(graph)[3:]
+
+
 def motif_census(graph: Graph) -> Census:
     """Count the connected induced subgraphs of three nodes: :func:`triad_census` without 003, 012 and 102."""
-    return Census(CONNECTED_TRIADS, count_triads(graph)[3:], 3)
+    return Census(CONNECTED_TRIADS, motif_counts(graph), 3)

@@ -1,0 +1,447 @@
+"""Histories: the measures of a graph at every step of its development, from one pass over what lived when."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from neuroprune.core.errors import GraphError
+from neuroprune.netsci.adjacency import is_sorted_and_simple, sorting_order
+from neuroprune.netsci.clustering import UNDEFINED
+from neuroprune.netsci.graph import Graph, _names, _node_numbers, _number_of_nodes
+from neuroprune.netsci.history_kernels import (
+    build_segments,
+    closed_differences,
+    events_by_step,
+    forward_arcs,
+    merge_lives,
+    numerator_differences,
+    sweep_clustering,
+    sweep_dyads,
+)
+from neuroprune.netsci.triads import WEDGES, assemble
+from neuroprune.record.recorder import ALIVE
+
+if TYPE_CHECKING:
+    from neuroprune.record import Record
+
+MAX_STEPS = 1_000_000
+"""Most steps of a history; counting triads takes 512 bytes for each."""
+
+BLOCK_BYTES = 256 * 2**20
+"""Memory for the (steps, nodes) table of local clustering; a larger one is done in blocks of steps."""
+
+KINDS = ("undirected", "fagiolo")
+MULTIPLICITY = np.array([0, 1, 1, 2])
+PRODUCTS = np.array([np.prod(MULTIPLICITY[[code >> 4, code >> 2 & 3, code & 3]]) for code in range(64)])
+"""Product of the numbers of arcs of the three dyads of a closed triad, by its code."""
+WEDGE_PRODUCTS = np.array([np.prod(MULTIPLICITY[list(pair)]) for pair in WEDGES])
+
+
+class Segments(NamedTuple):
+    """Dyads in time, on the forward adjacency; see :mod:`neuroprune.netsci.history_kernels`."""
+
+    start: np.ndarray
+    higher: np.ndarray
+    first: np.ndarray
+    segments: np.ndarray
+
+
+class Counts(NamedTuple):
+    """What the census of every step is assembled from."""
+
+    closed: np.ndarray
+    wedges: np.ndarray
+    dyads: np.ndarray
+    defined: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class History:
+    """What lived when: the arcs of a graph that changes from step to step.
+
+    Make one with :meth:`from_lives` or :meth:`from_record`; the constructor itself checks nothing.
+
+    Parameters
+    ----------
+    n : int
+        Number of nodes, numbered from 0.
+    steps : int
+        Number of steps, numbered from 0.
+    source, target : array of int32, shape (lives,)
+        The arc of each life, ascending in (source, target, birth).
+    birth, death : array of int32, shape (lives,)
+        An arc lives on ``birth <= step < death``; lives of one arc neither overlap nor adjoin, and deaths after the
+        last step are `steps`.
+    times : array of float64, shape (steps,)
+        When each step is; the step itself where nothing else is known.
+    names : tuple of str, length n, or None
+        Names of the nodes.
+    self_loops : int
+        How many lives of self-loops were removed.
+    parallel : int
+        How many lives were merged into another one of the same arc.
+    """
+
+    n: int
+    steps: int
+    source: np.ndarray
+    target: np.ndarray
+    birth: np.ndarray
+    death: np.ndarray
+    times: np.ndarray
+    names: tuple[str, ...] | None = None
+    self_loops: int = 0
+    parallel: int = 0
+
+    # ------------------------------------------------------------------ making one
+    @classmethod
+    def from_lives(
+        cls,
+        source: ArrayLike,
+        target: ArrayLike,
+        birth: ArrayLike | None,
+        death: ArrayLike | None,
+        n: int | None = None,
+        steps: int | None = None,
+        times: ArrayLike | None = None,
+        *,
+        names: Sequence[str] | None = None,
+    ) -> "History":
+        """Make a history from lives of arcs.
+
+        Parameters
+        ----------
+        source, target : array_like of int, shape (lives,)
+            Node numbers from 0. An arc may have several lives, also at the same time (parallel synapses): it lives
+            while any of them does.
+        birth : array_like of int, shape (lives,), or None
+            First step at which each lives; None where all are there from step 0.
+        death : array_like of int, shape (lives,), or None
+            First step at which it does not live any more; -1 where it outlives the history, None where all do.
+            What dies at its birth never lived.
+        n : int, optional
+            Number of nodes; by default the largest number, plus one.
+        steps : int, optional
+            Number of steps; by default as many as it takes to see the last birth and the last death. What is born
+            later never lived.
+        times : array_like of float, shape (steps,), optional
+            When each step is, in any unit; by default its number.
+        names : sequence of str, length n, optional
+            Unique names of the nodes.
+
+        Raises
+        ------
+        GraphError
+            If the arrays disagree in length or hold no integers, nodes lie outside [0, n), a birth is negative, a
+            death is before the birth, or steps or times make no sense.
+
+        Examples
+        --------
+        >>> history = History.from_lives([0, 1, 0], [1, 2, 2], [0, 0, 1], [-1, 3, -1])
+        >>> history
+        <History: 3 nodes, 4 steps, 3 lives of 3 arcs>
+        >>> history.arcs().tolist(), history.clustering().tolist()
+        ([2, 3, 3, 2], [0.0, 1.0, 1.0, 0.0])
+        """
+        src, dst = _node_numbers("source", source), _node_numbers("target", target)
+        if src.size != dst.size:
+            raise GraphError(f"source has {src.size} entries and target {dst.size}: they must agree")
+        size = _number_of_nodes(src, dst, n)
+        born, died = _births_and_deaths(birth, death, src.size)
+        steps = _number_of_steps(born, died, steps)
+        src, dst = src.astype(np.int32), dst.astype(np.int32)
+        born = np.minimum(born, steps).astype(np.int32)
+        died = np.where(died == ALIVE, steps, np.minimum(died, steps)).astype(np.int32)
+        proper = src != dst
+        lived = proper & (born < died)
+        if not lived.all():
+            src, dst, born, died = src[lived], dst[lived], born[lived], died[lived]
+        lives = src.size
+        if not is_sorted_and_simple(src, dst):
+            order = np.argsort(born, kind="stable")
+            order = order[sorting_order(size, src[order], dst[order])]
+            src, dst, born, died = src[order], dst[order], born[order], died[order]
+            left = merge_lives(src, dst, born, died)
+            src, dst, born, died = src[:left].copy(), dst[:left].copy(), born[:left].copy(), died[:left].copy()
+        loops, merged = int(proper.size - proper.sum()), lives - src.size
+        return cls(size, steps, src, dst, born, died, _times(times, steps), _names(names, size), loops, merged)
+
+    @classmethod
+    def from_record(cls, record: "Record") -> "History":
+        """Make the history of the connections in the record of a run.
+
+        Step 0 is the start, step k + 1 is after step k of the run; times are ages in days. The graph is bipartite:
+        axons are other nodes than cells (:func:`record_nodes`).
+        """
+        n, source, target, names = record_nodes(record)
+        born = record.connections["birth_step"].values.astype(np.int64)
+        died = record.connections["death_step"].values.astype(np.int64)
+        steps = record.development.sizes["step"] + 1
+        times = [record.clock.age(step) for step in range(steps)]
+        died = np.where(died == ALIVE, ALIVE, died + 1)
+        return cls.from_lives(source, target, born + 1, died, n, steps, times, names=names)
+
+    # ------------------------------------------------------------------ what it holds
+    def graph(self, step: int) -> Graph:
+        """Return the graph of the arcs that live at a step.
+
+        Raises
+        ------
+        GraphError
+            If there is no such step.
+        """
+        if not 0 <= step < self.steps:
+            raise GraphError(f"step {step} does not exist in a history of {self.steps} steps, numbered from 0")
+        lives = (self.birth <= step) & (step < self.death)
+        return Graph(self.n, self.source[lives], self.target[lives], names=self.names)
+
+    def arcs(self) -> np.ndarray:
+        """Return the number of arcs at each step, int64, shape (steps,)."""
+        births = np.bincount(self.birth, minlength=self.steps + 1)
+        deaths = np.bincount(self.death, minlength=self.steps + 1)
+        return np.cumsum(births - deaths)[: self.steps]
+
+    def mean_degree(self) -> np.ndarray:
+        """Return the mean number of neighbours of a node, whatever the direction, at each step; NaN without nodes."""
+        return _ratio(2 * self._counts.dyads.sum(axis=1), np.full(self.steps, self.n))
+
+    def reciprocity(self) -> np.ndarray:
+        """Return the fraction of arcs whose reverse lives too, at each step; NaN without arcs."""
+        mutual = 2 * self._counts.dyads[:, 1]
+        return _ratio(mutual, self._counts.dyads[:, 0] + mutual)
+
+    def undefined(self) -> np.ndarray:
+        """Return the number of nodes with fewer than two neighbours, which have no clustering, at each step."""
+        return self.n - self._counts.defined
+
+    def triad_census(self) -> np.ndarray:
+        """Count the induced subgraphs of three nodes at each step.
+
+        Returns
+        -------
+        array of int64, shape (steps, 16)
+            Classes in the order of :data:`neuroprune.netsci.triads.TRIADS`; Python integers (dtype object) where
+            ``n`` choose 3 exceeds int64.
+
+        Notes
+        -----
+        Exact. Each triangle of the graph of all arcs that ever lived is met once and adds what changes in it, so
+        the time hardly depends on the number of steps.
+        """
+        closed, wedges, dyads, _ = self._counts
+        return assemble(self.n, closed, wedges, dyads[:, 0], dyads[:, 1])
+
+    def transitivity(self, kind: str = "undirected") -> np.ndarray:
+        """Return the fraction of what could close that does, at each step; NaN where nothing could.
+
+        Parameters
+        ----------
+        kind : {"undirected", "fagiolo"}
+            Pairs of neighbours, or directed triangles.
+        """
+        return closed_fraction(self._counts.closed, self._counts.wedges, kind)
+
+    def clustering(self, kind: str = "undirected", undefined: str = "zero") -> np.ndarray:
+        """Return the mean local clustering coefficient at each step.
+
+        Parameters
+        ----------
+        kind : {"undirected", "fagiolo"}
+            As for :func:`neuroprune.netsci.clustering.clustering`.
+        undefined : {"zero", "omit"}
+            Whether nodes with fewer than two neighbours (:meth:`undefined`) count as 0, or not at all.
+
+        Returns
+        -------
+        array of float64, shape (steps,)
+            NaN for no nodes, or with ``"omit"`` where none has two neighbours.
+
+        Raises
+        ------
+        GraphError
+            If kind or undefined is unknown.
+        """
+        if kind not in KINDS:
+            raise GraphError(f"kind={kind!r}: it must be one of {', '.join(KINDS)}")
+        if undefined not in UNDEFINED:
+            raise GraphError(f"undefined={undefined!r}: it must be one of {', '.join(UNDEFINED)}")
+        total = self._undirected_coefficients if kind == "undirected" else self._fagiolo_coefficients
+        return _ratio(total, np.full(self.steps, self.n) if undefined == "zero" else self._counts.defined)
+
+    def __repr__(self) -> str:
+        lives = self.source.size
+        arcs = int(self._first_lives.sum())
+        return f"<History: {self.n:,} nodes, {self.steps:,} steps, {lives:,} lives of {arcs:,} arcs>"
+
+    # ------------------------------------------------------------------ what it is computed from
+    @cached_property
+    def _first_lives(self) -> np.ndarray:
+        """Whether a life is the first of its arc, bool, shape (lives,)."""
+        first = np.ones(self.source.size, bool)
+        first[1:] = (self.source[1:] != self.source[:-1]) | (self.target[1:] != self.target[:-1])
+        return first
+
+    def _segments(self, directed: bool) -> Segments:
+        first = self._first_lives
+        union = Graph(self.n, self.source[first], self.target[first])
+        start, _, order, rank = union.forward
+        arcs = forward_arcs(self.n, *union.adjacency, start, order, rank, union.source, union.target)
+        higher, outward, inward = arcs
+        life = np.append(np.flatnonzero(first), first.size)
+        return Segments(start, higher, *build_segments(outward, inward, life, self.birth, self.death, directed))
+
+    @cached_property
+    def _counts(self) -> Counts:
+        dyads = self._segments(directed=True)
+        closed = np.cumsum(closed_differences(self.n, self.steps, *dyads)[: self.steps], axis=0)
+        return Counts(closed, *sweep_dyads(self.n, self.steps, *events_by_step(self.n, self.steps, *dyads)))
+
+    @cached_property
+    def _undirected_coefficients(self) -> np.ndarray:
+        # Fagiolo's coefficient of a graph in which every dyad is mutual is the undirected one.
+        return self._sum_coefficients(self._segments(directed=False))
+
+    @cached_property
+    def _fagiolo_coefficients(self) -> np.ndarray:
+        return self._sum_coefficients(self._segments(directed=True))
+
+    def _sum_coefficients(self, dyads: Segments) -> np.ndarray:
+        """Return the sum of the local coefficients at each step, in blocks of steps."""
+        events = events_by_step(self.n, self.steps, *dyads)
+        block = max(1, BLOCK_BYTES // (8 * max(self.n, 1)))
+        degrees = np.zeros((self.n, 4), np.int64)
+        denominator = np.ones(self.n)
+        sums = []
+        for since in range(0, self.steps, block):
+            until = min(since + block, self.steps)
+            change = numerator_differences(self.n, since, until, *dyads)
+            numerator = np.zeros(self.n, np.int64)
+            sums.append(sweep_clustering(since, *events, change, degrees, numerator, denominator))
+        return np.concatenate(sums)
+
+
+def closed_fraction(closed: np.ndarray, wedges: np.ndarray, kind: str) -> np.ndarray:
+    """Return the transitivity of one graph, or of many, from what was counted in them.
+
+    Parameters
+    ----------
+    closed : array of int64, shape (..., 64)
+        Closed triads by code.
+    wedges : array of int64, shape (..., 6)
+        Pairs of dyads at the nodes, in the order of `WEDGES`.
+    kind : {"undirected", "fagiolo"}
+
+    Returns
+    -------
+    array of float64, shape (...)
+        NaN where nothing could close.
+
+    Notes
+    -----
+    Each of the three nodes of a closed triad sees it, which makes 3 triangles over the pairs of neighbours. Fagiolo's
+    numerator is the product of the numbers of arcs of the three dyads, and his denominator
+    d (d - 1) - 2 r is twice the sum of that product over pairs of dyads.
+
+    Raises
+    ------
+    GraphError
+        If the kind is unknown.
+    """
+    if kind == "undirected":
+        return _ratio(3 * closed.sum(axis=-1), wedges.sum(axis=-1))
+    if kind == "fagiolo":
+        return _ratio(3 * (closed @ PRODUCTS), 2 * (wedges @ WEDGE_PRODUCTS))
+    raise GraphError(f"kind={kind!r}: it must be one of {', '.join(KINDS)}")
+
+
+def record_nodes(record: "Record") -> tuple[int, np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Number the nodes of the connections of a record: cells first, then axons, which are other nodes.
+
+    Parameters
+    ----------
+    record : Record
+
+    Returns
+    -------
+    n : int
+        Number of nodes.
+    source, target : array of int64, shape (connections,)
+        Node of the axon and of the cell of each connection.
+    names : tuple of str, length n
+        ``"cell 5"``, ``"axon 3"``; in a record of several tables the cells of each follow one another, as
+        ``"<table> cell 5"``.
+    """
+    connections = record.connections
+    table, post, axon = (connections[k].values.astype(np.int64) for k in ("table", "post", "source"))
+    tables = json.loads(record.tree.attrs["tables"])
+    sizes = np.array([post[table == k].max(initial=-1) + 1 for k in range(len(tables))], np.int64)
+    if len(tables) == 1:  # cells that never had a connection are known by their state
+        sizes[0] = max(sizes[0], record.cells.sizes.get("cell", 0))
+    offset = np.cumsum(sizes) - sizes
+    cells, axons = int(sizes.sum()), int(axon.max(initial=-1)) + 1
+    names = [
+        f"cell {i}" if len(tables) == 1 else f"{name} cell {i}"
+        for name, size in zip(tables, sizes, strict=True)
+        for i in range(size)
+    ]
+    names += [f"axon {i}" for i in range(axons)]
+    return cells + axons, cells + axon, offset[table] + post, tuple(names)
+
+
+def _births_and_deaths(birth: ArrayLike | None, death: ArrayLike | None, lives: int) -> tuple[np.ndarray, np.ndarray]:
+    born = np.zeros(lives, np.int64) if birth is None else _steps_of("birth", birth, lives)
+    died = np.full(lives, ALIVE) if death is None else _steps_of("death", death, lives)
+    if (born < 0).any():
+        e = int(np.flatnonzero(born < 0)[0])
+        raise GraphError(f"the birth of life {e} is {born[e]}: steps are numbered from 0")
+    wrong = (died < born) & (died != ALIVE)
+    if wrong.any():
+        e = int(np.flatnonzero(wrong)[0])
+        raise GraphError(
+            f"life {e} is born at step {born[e]} and dies at step {died[e]}: a death must not be before the birth, "
+            f"and is {ALIVE} where there is none"
+        )
+    return born, died
+
+
+def _steps_of(what: str, values: ArrayLike, lives: int) -> np.ndarray:
+    array = np.asarray(values)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise GraphError(f"{what} holds {array.dtype}: steps must be integers")
+    if array.shape != (lives,):
+        raise GraphError(f"{what} has shape {array.shape}: it must have one entry for each of {lives} lives")
+    return array.astype(np.int64)
+
+
+def _number_of_steps(birth: np.ndarray, death: np.ndarray, steps: int | None) -> int:
+    if steps is None:
+        steps = int(max(birth.max(initial=0), death.max(initial=0))) + 1
+    elif steps < 1:
+        raise GraphError(f"steps is {steps}: a history has at least one step")
+    if steps > MAX_STEPS:
+        raise GraphError(f"a history of {steps:,} steps is too long, the limit is {MAX_STEPS:,}")
+    return int(steps)
+
+
+def _times(times: ArrayLike | None, steps: int) -> np.ndarray:
+    if times is None:
+        return np.arange(steps, dtype=np.float64)
+    try:
+        array = np.array(times, np.float64)
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"times must be numbers: {error}") from None
+    if array.shape != (steps,) or not np.isfinite(array).all():
+        raise GraphError(f"times have shape {array.shape}: they must be finite, one for each of {steps} steps")
+    return array
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return part / whole, NaN where the whole is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole != 0)

@@ -1,0 +1,341 @@
+"""Graphs from and to arrays, scipy, networkx, igraph, pandas and the records of runs."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from neuroprune.core.errors import GraphError
+from neuroprune.netsci.graph import Graph
+
+if TYPE_CHECKING:
+    import igraph
+    import networkx as nx
+    import pandas as pd
+    import scipy.sparse as sp
+
+    from neuroprune.record import Record
+
+Labels = Sequence[Any] | np.ndarray
+
+
+def from_edges(
+    source: Labels,
+    target: Labels,
+    weight: ArrayLike | None = None,
+    *,
+    directed: bool = True,
+    nodes: Labels | None = None,
+) -> Graph:
+    """Make a graph from edges between labels; see :meth:`Graph.from_edges`."""
+    src, dst = _labels(source), _labels(target)
+    if nodes is None:
+        labels, number = np.unique(_joined(src, dst), return_inverse=True)
+        numbers = number.reshape(-1)
+        names = None if _is_range(labels) else tuple(str(x) for x in labels.tolist())
+        return Graph.from_coo(
+            numbers[: src.size], numbers[src.size :], weight, labels.size, directed=directed, names=names
+        )
+    known: dict[Any, int] = {}
+    for label in _labels(nodes).tolist():
+        if label in known:
+            raise GraphError(f"the node {label!r} occurs twice in nodes: labels must be unique")
+        known[label] = len(known)
+    try:
+        numbers = np.array([known[x] for x in (*src.tolist(), *dst.tolist())], np.int64)
+    except KeyError as error:
+        raise GraphError(f"an edge has the node {error.args[0]!r}, which is not in nodes") from None
+    names = tuple(str(x) for x in known)
+    return Graph.from_coo(numbers[: src.size], numbers[src.size :], weight, len(known), directed=directed, names=names)
+
+
+def _labels(values: Labels) -> np.ndarray:
+    """Return labels as an array of integers if all are, else of strings."""
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise GraphError(f"labels have shape {array.shape}: there must be one for each edge")
+    if np.issubdtype(array.dtype, np.integer):
+        return array
+    if array.size and all(isinstance(x, int | np.integer) and not isinstance(x, bool) for x in values):
+        return np.array(list(values), object)  # beyond int64
+    return np.array([str(x) for x in values], dtype=np.str_)
+
+
+def _joined(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return both ends of all edges in one array of one kind."""
+    kinds = {array.dtype.kind for array in (source, target) if array.size}
+    if "U" in kinds and len(kinds) > 1:
+        source, target = source.astype(np.str_), target.astype(np.str_)
+    return np.concatenate([source, target])
+
+
+def _is_range(labels: np.ndarray) -> bool:
+    return labels.dtype.kind in "iu" and bool((labels == np.arange(labels.size)).all())
+
+
+def from_array(matrix: ArrayLike, *, directed: bool = True, weighted: bool = True) -> Graph:
+    """Make a graph from a dense square matrix.
+
+    Parameters
+    ----------
+    matrix : array_like, shape (n, n)
+        ``matrix[i, j] != 0`` is the arc ``i -> j``. Its diagonal is self-loops, which are removed and counted.
+    directed : bool, default True
+        False demands a symmetric matrix, whose entries are undirected edges.
+    weighted : bool, default True
+        Whether the entries are weights.
+
+    Raises
+    ------
+    GraphError
+        If the matrix is not square, not finite, or not symmetric where it must be.
+
+    Examples
+    --------
+    >>> from_array([[0, 2.0], [0, 0]])
+    <Graph: 2 nodes, 1 arc, weighted>
+    """
+    try:
+        dense = np.asarray(matrix, np.float64)
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"the matrix must hold numbers: {error}") from None
+    if dense.ndim != 2 or dense.shape[0] != dense.shape[1]:
+        raise GraphError(f"the matrix has shape {dense.shape}: an adjacency matrix is square")
+    if not directed and not np.array_equal(dense, dense.T):
+        i, j = (int(x[0]) for x in np.nonzero(dense != dense.T))
+        raise GraphError(f"[{i}, {j}] is {dense[i, j]:g} and [{j}, {i}] is {dense[j, i]:g}: it must be symmetric")
+    source, target = np.nonzero(dense if directed else np.triu(dense))
+    weight = dense[source, target] if weighted else None
+    return Graph.from_coo(source, target, weight, len(dense), directed=directed)
+
+
+def from_scipy(matrix: "sp.sparray | sp.spmatrix", *, directed: bool = True, weighted: bool = True) -> Graph:
+    """Make a graph from a square scipy.sparse matrix.
+
+    Parameters
+    ----------
+    matrix : sparse array, shape (n, n)
+        ``matrix[i, j] != 0`` is the arc ``i -> j``; stored zeros are none. Entries of the same place are added, as
+        scipy does.
+    directed, weighted : bool, default True
+        As for :func:`from_array`.
+
+    Raises
+    ------
+    GraphError
+        As for :func:`from_array`.
+    """
+    import scipy.sparse as sp
+
+    if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise GraphError(f"the matrix has shape {matrix.shape}: an adjacency matrix is square")
+    compressed = sp.csr_array(matrix)
+    compressed.sum_duplicates()
+    if not directed:
+        difference = abs(compressed - compressed.T)
+        if difference.nnz and difference.max() > 0:
+            raise GraphError("the matrix is not symmetric, as that of an undirected graph must be")
+        compressed = sp.csr_array(sp.triu(compressed))
+    coo = compressed.tocoo()
+    there = coo.data != 0
+    source, target = coo.coords[0][there], coo.coords[1][there]
+    weight = coo.data[there] if weighted else None
+    return Graph.from_coo(source, target, weight, matrix.shape[0], directed=directed)
+
+
+def from_networkx(graph: "nx.Graph", weight: str | None = None) -> Graph:
+    """Make a graph from one of networkx.
+
+    Parameters
+    ----------
+    graph : networkx Graph, DiGraph, MultiGraph or MultiDiGraph
+        Its nodes keep their order; they become names unless they are 0 to n - 1.
+    weight : str, optional
+        Edge attribute with the weights; None makes a binary graph.
+
+    Raises
+    ------
+    GraphError
+        If an edge lacks the attribute.
+    """
+    nodes = list(graph.nodes)
+    number = {node: k for k, node in enumerate(nodes)}
+    edges = list(graph.edges(data=True))
+    values = None if weight is None else [_attribute(data, weight, f"{u!r} -> {v!r}") for u, v, data in edges]
+    names = None if nodes == list(range(len(nodes))) else [str(node) for node in nodes]
+    source, target = ([number[edge[end]] for edge in edges] for end in (0, 1))
+    return Graph.from_coo(source, target, values, len(nodes), directed=graph.is_directed(), names=names)
+
+
+def _attribute(data: Any, weight: str, edge: str) -> Any:
+    if weight not in data:
+        there = ", ".join(map(str, data)) or "none"
+        raise GraphError(f"the edge {edge} has no attribute {weight!r}; it has {there}")
+    return data[weight]
+
+
+def from_igraph(graph: "igraph.Graph", weight: str | None = None) -> Graph:
+    """Make a graph from one of igraph.
+
+    Parameters
+    ----------
+    graph : igraph Graph
+        The vertex attribute ``name`` becomes the names, if it is there.
+    weight : str, optional
+        Edge attribute with the weights; None makes a binary graph.
+
+    Raises
+    ------
+    GraphError
+        If there is no such attribute.
+    """
+    attributes = graph.es.attributes()
+    if weight is not None and weight not in attributes:
+        raise GraphError(f"no edge attribute {weight!r}; there are {', '.join(attributes) or 'none'}")
+    ends = np.array(graph.get_edgelist(), np.int64).reshape(-1, 2)
+    values = None if weight is None else graph.es[weight]
+    names = graph.vs["name"] if "name" in graph.vs.attributes() else None
+    return Graph.from_coo(
+        ends[:, 0], ends[:, 1], values, graph.vcount(), directed=graph.is_directed(), names=names
+    )
+
+
+def from_pandas(
+    edges: "pd.DataFrame",
+    source: str = "source",
+    target: str = "target",
+    weight: str | None = None,
+    *,
+    directed: bool = True,
+) -> Graph:
+    """Make a graph from an edge list in a data frame.
+
+    Parameters
+    ----------
+    edges : pandas.DataFrame
+        A row for each edge, with labels as for :meth:`Graph.from_edges`.
+    source, target : str
+        Columns with the ends.
+    weight : str, optional
+        Column with the weights; None makes a binary graph.
+    directed : bool, default True
+
+    Raises
+    ------
+    GraphError
+        If a column is not there, or an end is missing.
+    """
+    for column in (source, target, *([] if weight is None else [weight])):
+        if column not in edges.columns:
+            raise GraphError(f"no column {column!r}; there are {', '.join(map(str, edges.columns))}")
+    for column in (source, target):
+        missing = edges[column].isna().to_numpy()
+        if missing.any():
+            raise GraphError(f"row {int(missing.argmax())} has no {column}")
+    values = None if weight is None else edges[weight].to_numpy()
+    return from_edges(edges[source].to_numpy(), edges[target].to_numpy(), values, directed=directed)
+
+
+def from_record(record: "Record", age: float | None = None) -> Graph:
+    """Make the graph of the connections that live at an age in the record of a run.
+
+    Parameters
+    ----------
+    record : Record
+    age : float, optional
+        Days; by default the last declared age, or the end of a record without any.
+
+    Returns
+    -------
+    Graph
+        Cells first, then axons, as :func:`~neuroprune.netsci.history.record_nodes` numbers them. Weighted at a
+        declared age, at which weights were recorded; binary at any other.
+
+    Raises
+    ------
+    GraphError
+        If the age is before the start or after the end of the record.
+    """
+    from neuroprune.netsci.history import record_nodes
+
+    n, source, target, names = record_nodes(record)
+    clock, ages = record.clock, record.ages
+    done = record.development.sizes["step"]
+    end = clock.age(done)
+    if age is None:
+        age = float(ages[-1]) if len(ages) else end
+    tolerance = 1e-6 * clock.step
+    if not clock.start - tolerance <= age <= end + tolerance:
+        raise GraphError(f"the record has no age {age:g}: it goes from {clock.start:g} to {end:g} days")
+    alive = (record.birth_age() <= age + tolerance) & (record.death_age() > age + tolerance)
+    weight = None
+    declared = np.flatnonzero(np.isclose(ages, age, rtol=0, atol=tolerance))
+    if declared.size:
+        weight = record.snapshots["weight"].values[declared[0]]
+        alive &= np.isfinite(weight)
+        weight = weight[alive]
+    return Graph.from_coo(source[alive], target[alive], weight, n, names=names)
+
+
+def to_scipy(graph: Graph) -> "sp.csr_array":
+    """Return the adjacency matrix; see :meth:`Graph.to_scipy`."""
+    import scipy.sparse as sp
+
+    weight = np.ones(graph.arcs) if graph.weight is None else graph.weight
+    return sp.csr_array((weight, (graph.source, graph.target)), shape=(graph.n, graph.n))
+
+
+def edges_of(graph: Graph) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the edges, each once."""
+    if graph.directed:
+        return graph.source, graph.target, graph.weight
+    once = graph.source < graph.target
+    return graph.source[once], graph.target[once], None if graph.weight is None else graph.weight[once]
+
+
+def _node_labels(graph: Graph) -> list[Any]:
+    return list(range(graph.n)) if graph.names is None else list(graph.names)
+
+
+def to_networkx(graph: Graph) -> "nx.Graph":
+    """Return a networkx graph; see :meth:`Graph.to_networkx`."""
+    import networkx as nx
+
+    peer: nx.Graph = nx.DiGraph() if graph.directed else nx.Graph()
+    labels = _node_labels(graph)
+    peer.add_nodes_from(labels)
+    source, target, weight = edges_of(graph)
+    ends = ((labels[u], labels[v]) for u, v in zip(source.tolist(), target.tolist(), strict=True))
+    if weight is None:
+        peer.add_edges_from(ends)
+    else:
+        peer.add_weighted_edges_from((u, v, w) for (u, v), w in zip(ends, weight.tolist(), strict=True))
+    return peer
+
+
+def to_igraph(graph: Graph) -> "igraph.Graph":
+    """Return an igraph graph; see :meth:`Graph.to_igraph`."""
+    try:
+        import igraph
+    except ImportError:
+        raise GraphError("igraph is not installed: pip install 'neuroprune[communities]'") from None
+    source, target, weight = edges_of(graph)
+    peer = igraph.Graph(graph.n, np.column_stack([source, target]).tolist(), directed=graph.directed)
+    if graph.names is not None:
+        peer.vs["name"] = list(graph.names)
+    if weight is not None:
+        peer.es["weight"] = weight.tolist()
+    return peer
+
+
+def to_pandas(graph: Graph) -> "pd.DataFrame":
+    """Return the edges as a data frame; see :meth:`Graph.to_pandas`."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise GraphError("pandas is not installed: pip install 'neuroprune[data]'") from None
+    source, target, weight = edges_of(graph)
+    labels = np.array(_node_labels(graph), None if graph.names is None else object)
+    columns = {"source": labels[source], "target": labels[target]}
+    return pd.DataFrame(columns if weight is None else columns | {"weight": weight})
