@@ -46,9 +46,7 @@ def analyze(
         str | None,
         typer.Option("--null", metavar="NAME", help="Null model: degree, degree+reciprocity, gnm, distance, weights."),
     ] = None,
-    samples: Annotated[
-        int, typer.Option("--samples", metavar="N", min=2, help="Samples of the null model.")
-    ] = 1000,
+    samples: Annotated[int, typer.Option("--samples", metavar="N", min=2, help="Samples of the null model.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Seed of the samples.")] = 1,
     workers: Annotated[int, typer.Option("--workers", metavar="K", min=1, help="Threads; the result is the same.")] = 1,
     motifs: Annotated[MotifOption, typer.Option("--motifs", help="Count motifs of up to so many nodes.")] = (
@@ -104,9 +102,7 @@ def _open(
     if age is not None and not is_record:
         raise SpecificationError(f"--age {age} needs the record of a run (.nc), not {name}")
     if path.is_file() and not is_record and path.suffix != ".graphml":
-        return Graph.read_csv(
-            path, weight, threshold=threshold, keep_isolated=keep_isolated, directed=not undirected
-        )
+        return Graph.read_csv(path, weight, threshold=threshold, keep_isolated=keep_isolated, directed=not undirected)
     if undirected:
         raise SpecificationError("--undirected says how to read a CSV; other graphs know whether they are directed")
     opened = _open_whole(path, name, age, weight, threshold is not None)
@@ -164,9 +160,7 @@ def _print(name: str, found: "Analysis", figure: Path | None) -> None:
     graph, test = found.graph, found.test
     console.print(f"{name}: {repr(graph)[1:-1].removeprefix('Graph: ')}", markup=False)
     if test is not None:
-        console.print(
-            f"null    {test.null}, {test.samples:,} samples, seed {test.seed}", markup=False, soft_wrap=True
-        )
+        console.print(f"null    {test.null}, {test.samples:,} samples, seed {test.seed}", markup=False, soft_wrap=True)
     for note in found.notes:
         console.print(f"note    {note}", markup=False, soft_wrap=True)
     console.print()

@@ -1,4 +1,4 @@
-"""Small data sets that travel with the package; ``README.md`` beside them says where each comes from."""
+"""Data that travel with the package; the ``README.md`` beside each says where it comes from."""
 
 import csv
 from dataclasses import dataclass
@@ -6,7 +6,20 @@ from importlib.resources import files
 
 import numpy as np
 
-__all__ = ["Interval", "climbing_fibre_course", "climbing_fibre_synapses_p3"]
+from neuroprune.datasets.connectomes import Connectome, available, describe, load
+from neuroprune.datasets.published import PublishedValue, published_values
+
+__all__ = [
+    "Connectome",
+    "Interval",
+    "PublishedValue",
+    "available",
+    "climbing_fibre_course",
+    "climbing_fibre_synapses_p3",
+    "describe",
+    "load",
+    "published_values",
+]
 
 
 @dataclass(frozen=True)

@@ -45,3 +45,6 @@ from neuroprune.netsci.paths import (
 from neuroprune.netsci.tetrad_classes import TETRADS, TETRADS_UNDIRECTED, tetrad_edges
 from neuroprune.netsci.tetrads import tetrad_census
 from neuroprune.netsci.triads import CONNECTED_TRIADS, TRIADS, motif_census, triad_census, triad_edges
+from neuroprune.netsci.communities import Communities, communities, modularity
+from neuroprune.netsci.nulls import NULLS, Mixing, mixing, randomize, sample_nulls
+from neuroprune.netsci.significance import NullTest, null_test, significance_profile

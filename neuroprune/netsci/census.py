@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
@@ -38,14 +39,21 @@ class Census:
         """All subgraphs counted."""
         return sum(self.to_dict().values())
 
+    @overload
+    def to_dict(self, numbering: None = None) -> dict[str, int]: ...
+
+    @overload
+    def to_dict(self, numbering: str) -> dict[int, int]: ...
+
     def to_dict(self, numbering: str | None = None) -> dict[str, int] | dict[int, int]:
         """Return the counts as Python integers, by name or by the number that another program uses.
 
         Parameters
         ----------
-        numbering : {"milo", "igraph", "bct"}, optional
-            Keys: None for names; ``"milo"`` for the ids 1 to 13 of Milo et al. (2002), ``"igraph"`` for isoclasses
-            of igraph's motif functions. Only classes that have a number there are returned.
+        numbering : {"milo", "mfinder", "bct", "igraph"}, optional
+            Keys: None for names, which are those of networkx too; see
+            :func:`~neuroprune.netsci.numbering.numbers` for the others. Only classes that have a number there are
+            returned.
 
         Raises
         ------

@@ -63,32 +63,32 @@ def pair_key(n, u, v, ordered):  # pragma: no cover
     return np.uint64(u) * np.uint64(n) + np.uint64(v)
 
 
-@njit(cache=True, nogil=True)
-def pair_set(n, size):  # pragma: no cover
+def pair_set(n: int, size: int) -> tuple[np.ndarray, np.uint64 | None]:
     """Return the table of an empty set that will hold up to `size` pairs of `n` nodes, and its shift.
 
-    With few nodes the table has a bit for each pair, and the shift is 0. With many it is a hash table, half empty,
-    with linear probing, whose first slot for a key is ``key * GOLDEN >> shift``.
+    With few nodes the table has a bit for each pair, and the shift is None: a kernel is compiled for each of the two
+    types of shift, so that no time is spent on choosing. With many nodes it is a hash table, half empty, with linear
+    probing, whose first slot for a key is ``key * GOLDEN >> shift``.
     """
     if n * n <= DENSE_PAIRS:
-        return np.zeros((n * n >> 6) + 1, np.uint64), ZERO
-    bits = 4
-    while 1 << bits < 2 * size:
-        bits += 1
+        return np.zeros((n * n >> 6) + 1, np.uint64), None
+    bits = max(4, (2 * size - 1).bit_length())
     return np.full(1 << bits, ABSENT, np.uint64), np.uint64(64 - bits)
 
 
 @njit(cache=True, nogil=True)
 def first_slot(shift, key):  # pragma: no cover
     """Return where in the table the search for a key begins."""
-    return key >> SIX if shift == ZERO else (key * GOLDEN) >> shift
+    if shift is None:
+        return key >> SIX
+    return (key * GOLDEN) >> shift
 
 
 @njit(cache=True, nogil=True)
 def contains(table, shift, key):  # pragma: no cover
     """Return whether a pair is in the set."""
     slot = first_slot(shift, key)
-    if shift == ZERO:
+    if shift is None:
         return (table[slot] >> (key & LAST_BIT)) & ONE == ONE
     last = np.uint64(table.size - 1)
     while table[slot] != ABSENT:
@@ -102,32 +102,32 @@ def contains(table, shift, key):  # pragma: no cover
 def add(table, shift, key):  # pragma: no cover
     """Add a pair that is not in the set."""
     slot = first_slot(shift, key)
-    if shift == ZERO:
+    if shift is None:
         table[slot] |= ONE << (key & LAST_BIT)
-        return
-    last = np.uint64(table.size - 1)
-    while table[slot] != ABSENT:
-        slot = (slot + ONE) & last
-    table[slot] = key
+    else:
+        last = np.uint64(table.size - 1)
+        while table[slot] != ABSENT:
+            slot = (slot + ONE) & last
+        table[slot] = key
 
 
 @njit(cache=True, nogil=True)
 def discard(table, shift, key):  # pragma: no cover
     """Remove a pair that is in the set; in a hash table, those behind it move up so that no search stops early."""
     hole = first_slot(shift, key)
-    if shift == ZERO:
+    if shift is None:
         table[hole] &= ~(ONE << (key & LAST_BIT))
-        return
-    last = np.uint64(table.size - 1)
-    while table[hole] != key:
-        hole = (hole + ONE) & last
-    slot = (hole + ONE) & last
-    while table[slot] != ABSENT:
-        if ((slot - first_slot(shift, table[slot])) & last) >= ((slot - hole) & last):
-            table[hole] = table[slot]
-            hole = slot
-        slot = (slot + ONE) & last
-    table[hole] = ABSENT
+    else:
+        last = np.uint64(table.size - 1)
+        while table[hole] != key:
+            hole = (hole + ONE) & last
+        slot = (hole + ONE) & last
+        while table[slot] != ABSENT:
+            if ((slot - first_slot(shift, table[slot])) & last) >= ((slot - hole) & last):
+                table[hole] = table[slot]
+                hole = slot
+            slot = (slot + ONE) & last
+        table[hole] = ABSENT
 
 
 # ---------------------------------------------------------------------- switching
@@ -147,46 +147,61 @@ def prefetch(typingctx: Any, array: Any, index: Any) -> Any:  # pragma: no cover
     return types.void(array, index), generate
 
 
+def packed(tail: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Return edges as one word each, ``tail << 32 | head``."""
+    return (tail.astype(np.uint64) << THIRTY_TWO) | head.astype(np.uint64)
+
+
+def unpacked(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two ends of packed edges, int32."""
+    return (edges >> THIRTY_TWO).astype(np.int32), (edges & LOW_HALF).astype(np.int32)
+
+
 @njit(cache=True, nogil=True)
-def switch_edges(n, tail, head, ordered, sweeps, state):  # pragma: no cover
-    """Switch ends of edges, in place, and return how many attempts succeeded.
+def add_edges(n, edges, ordered, table, shift):  # pragma: no cover
+    """Add packed edges to a set of pairs."""
+    for e in range(edges.size):
+        add(table, shift, pair_key(n, edges[e] >> THIRTY_TWO, edges[e] & LOW_HALF, ordered))
+
+
+@njit(cache=True, nogil=True)
+def turned(edge, coin):  # pragma: no cover
+    """Return a packed edge, its ends exchanged where the coin is 1; without a branch, which coins would mislead."""
+    exchanged = (edge << THIRTY_TWO) | (edge >> THIRTY_TWO)
+    return edge ^ ((edge ^ exchanged) & (ZERO - (coin & ONE)))
+
+
+@njit(cache=True, nogil=True)
+def switch_edges(n, edges, directed, ordered, table, shift, sweeps, state):  # pragma: no cover
+    """Switch ends of packed edges, in place, and return how many attempts succeeded.
 
     In a sweep each edge a-b in turn meets an edge c-d drawn at random; they become a-d and c-b unless that makes a
-    loop or an edge that exists. Without order c-d is turned round half the time. Which edges meet does not depend
-    on the graph and a switch undoes itself, so every graph within reach is equally likely in the long run.
+    loop or an edge that exists. Edges that are not directed are turned round half the time before. Which edges meet
+    does not depend on the graph and a switch undoes itself, so all graphs within reach are equally likely in the
+    long run. Edges exclude each other where they join the same nodes, in the same order if `ordered`; those that
+    exist are in the set of `table` and `shift`.
 
-    The time is that of fetching random memory: edges are packed into one word, those of a batch are drawn first and
-    what they will touch is fetched while others are worked on.
+    The time is that of fetching random memory. So the edges of a batch are drawn first, and what they will touch is
+    fetched while others are worked on.
     """
-    size = tail.size
-    table, shift = pair_set(n, size)
-    edges = np.empty(size, np.uint64)
-    for e in range(size):
-        edges[e] = (np.uint64(tail[e]) << THIRTY_TWO) | np.uint64(head[e])
-        add(table, shift, pair_key(n, tail[e], head[e], ordered))
-    partner = np.empty(BATCH, np.int64)
-    turn = np.uint64(0) if ordered else THIRTY_TWO
+    partner = np.empty(BATCH, np.uint64)
     accepted = 0
     for _ in range(sweeps):
-        for first in range(0, size, BATCH):
-            batch = min(BATCH, size - first)
-            coins = next64(state)
-            for i in range(batch):
-                partner[i] = below(state, size)
+        for first in range(0, edges.size, BATCH):
+            batch = edges[first : first + BATCH]
+            coins = ZERO if directed else next64(state)
+            for i in range(batch.size):
+                partner[i] = below(state, edges.size)
                 prefetch(edges, partner[i])
-            for i in range(batch):
-                x, y = edges[first + i], edges[partner[i]]
-                if (coins >> np.uint64(i)) & ONE:
-                    y = (y << turn) | (y >> turn)
+            for i in range(batch.size):
+                x, y = batch[i], turned(edges[partner[i]], coins >> np.uint64(i))
                 a, b, c, d = x >> THIRTY_TWO, x & LOW_HALF, y >> THIRTY_TWO, y & LOW_HALF
                 prefetch(table, first_slot(shift, pair_key(n, a, b, ordered)))
                 prefetch(table, first_slot(shift, pair_key(n, c, d, ordered)))
                 prefetch(table, first_slot(shift, pair_key(n, a, d, ordered)))
                 prefetch(table, first_slot(shift, pair_key(n, c, b, ordered)))
-            for i in range(batch):
-                x, y = edges[first + i], edges[partner[i]]
-                if (coins >> np.uint64(i)) & ONE:
-                    y = (y << turn) | (y >> turn)
+            for i in range(batch.size):
+                x, y = batch[i], turned(edges[partner[i]], coins >> np.uint64(i))
                 a, b, c, d = x >> THIRTY_TWO, x & LOW_HALF, y >> THIRTY_TWO, y & LOW_HALF
                 ad, cb = pair_key(n, a, d, ordered), pair_key(n, c, b, ordered)
                 if a == d or c == b or contains(table, shift, ad) or contains(table, shift, cb):
@@ -195,25 +210,22 @@ def switch_edges(n, tail, head, ordered, sweeps, state):  # pragma: no cover
                 discard(table, shift, pair_key(n, c, d, ordered))
                 add(table, shift, ad)
                 add(table, shift, cb)
-                edges[first + i] = (a << THIRTY_TWO) | d
+                batch[i] = (a << THIRTY_TWO) | d
                 edges[partner[i]] = (c << THIRTY_TWO) | b
                 accepted += 1
-    for e in range(size):
-        tail[e] = edges[e] >> THIRTY_TWO
-        head[e] = edges[e] & LOW_HALF
     return accepted
 
 
 # ---------------------------------------------------------------------- sampling
 @njit(cache=True, nogil=True)
-def sample_pairs(n, size, ordered, state):  # pragma: no cover
+def sample_pairs(n, size, ordered, table, shift, state):  # pragma: no cover
     """Return the two nodes of `size` different pairs of different nodes, all sets of pairs equally likely, unsorted.
 
     Pairs are drawn until there are enough. Where that is more than half of all, those left out are drawn instead.
+    `table` and `shift` are those of an empty set.
     """
     pairs = n * (n - 1) if ordered else n * (n - 1) // 2
     drawn = min(size, pairs - size)
-    table, shift = pair_set(n, drawn)
     tail = np.empty(size, np.int32)
     head = np.empty(size, np.int32)
     k = 0

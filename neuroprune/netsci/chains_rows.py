@@ -7,9 +7,10 @@ import numpy as np
 from numba import njit
 
 from neuroprune.netsci.adjacency import row_starts
-from neuroprune.netsci.chains import ONE, below, next64
+from neuroprune.netsci.chains import ONE, ZERO, below, next64
 
 SHARED, KEPT = np.uint8(1), np.uint8(2)
+THREE, SIXTEEN, LANE = np.uint64(3), np.uint64(16), np.uint64(0xFFFF)
 
 
 @njit(cache=True, nogil=True)
@@ -19,64 +20,82 @@ def trade_rows(n, start, target, trades, state):  # pragma: no cover
     In a global trade all nodes are paired at random. The two of a pair put the targets that only one of them has
     into a pool, and each takes back as many as it gave, every choice equally likely. A target that is the other
     node of the pair stays where it is, as it would become a loop.
+
+    A target of the pool goes to `u` or `v` by 16 random bits, with about the chance that gives each its number; of
+    those that one has too many, randomly chosen ones then move. By symmetry all choices are equally likely whatever
+    the chance, with fewer draws and fewer mispredicted branches than a shuffle. Indices are unsigned, which spares
+    the test for negative ones.
     """
     longest = np.int64(0)
     for u in range(n):
         longest = max(longest, start[u + 1] - start[u])
-    pool = np.empty(2 * longest, np.int32)
+    for_u = np.empty(2 * longest + 1, np.int32)
+    for_v = np.empty(2 * longest + 1, np.int32)
     seen = np.zeros(n, np.uint8)
-    order = np.arange(n)
+    order = np.arange(n).astype(np.uint32)
     traded = 0
     for _ in range(trades):
         for i in range(n - 1, 0, -1):
-            j = below(state, i + 1)
+            j = np.uint64(below(state, i + 1))
             order[i], order[j] = order[j], order[i]
         for pair in range(0, n - 1, 2):
             u, v = order[pair], order[pair + 1]
-            if start[u] == start[u + 1] or start[v] == start[v + 1]:
+            row_u, row_v = target[start[u] : start[u + ONE]], target[start[v] : start[v + ONE]]
+            if row_u.size == 0 or row_v.size == 0:
                 continue
-            for e in range(start[v], start[v + 1]):
-                seen[target[e]] = SHARED
+            chance = np.uint64((row_u.size << 16) // (row_u.size + row_v.size))
+            for i in range(row_v.size):
+                seen[np.uint32(row_v[i])] = SHARED
             seen[v] = SHARED
-            kept_u = start[u]
-            gave_u = 0
-            for e in range(start[u], start[u + 1]):
-                x = target[e]
+            word = size_u = size_v = kept_u = kept_v = ZERO
+            for i in range(row_u.size):
+                x = np.uint32(row_u[i])
                 if seen[x]:
                     seen[x] |= KEPT
-                    target[kept_u] = x
-                    kept_u += 1
-                else:
-                    pool[gave_u] = x
-                    gave_u += 1
-            kept_v = start[v]
-            size = gave_u
-            for e in range(start[v], start[v + 1]):
-                x = target[e]
-                if seen[x] & KEPT or x == u:
-                    target[kept_v] = x
-                    kept_v += 1
-                else:
-                    pool[size] = x
-                    size += 1
+                    row_u[kept_u] = x
+                    kept_u += ONE
+                    continue
+                # Of the pool, one more target is written to both and counted in one.
+                if (size_u + size_v) & THREE == ZERO:
+                    word = next64(state)
+                goes_to_u = np.uint64((word & LANE) < chance)
+                word >>= SIXTEEN
+                for_u[size_u] = for_v[size_v] = x
+                size_u += goes_to_u
+                size_v += ONE - goes_to_u
+            given_u = size_u + size_v
+            for i in range(row_v.size):
+                x = np.uint32(row_v[i])
+                stays = seen[x] & KEPT or x == u
                 seen[x] = 0
+                if stays:
+                    row_v[kept_v] = x
+                    kept_v += ONE
+                    continue
+                if (size_u + size_v) & THREE == ZERO:
+                    word = next64(state)
+                goes_to_u = np.uint64((word & LANE) < chance)
+                word >>= SIXTEEN
+                for_u[size_u] = for_v[size_v] = x
+                size_u += goes_to_u
+                size_v += ONE - goes_to_u
             seen[v] = 0
-            gave_v = size - gave_u
-            if gave_u and gave_v:
-                traded += 1
-                # A random subset of the smaller size, drawn to its end of the pool, decides for both.
-                if gave_u <= gave_v:
-                    for i in range(gave_u):
-                        j = i + below(state, size - i)
-                        pool[i], pool[j] = pool[j], pool[i]
-                else:
-                    for i in range(size - 1, gave_u - 1, -1):
-                        j = below(state, i + 1)
-                        pool[i], pool[j] = pool[j], pool[i]
-            for i in range(gave_u):
-                target[kept_u + i] = pool[i]
-            for i in range(gave_v):
-                target[kept_v + i] = pool[gave_u + i]
+            traded += ZERO < given_u < size_u + size_v
+            while size_u > given_u:
+                size_u -= ONE
+                j = np.uint64(below(state, size_u + ONE))
+                for_v[size_v], for_u[j] = for_u[j], for_u[size_u]
+                size_v += ONE
+            while size_u < given_u:
+                size_v -= ONE
+                j = np.uint64(below(state, size_v + ONE))
+                for_u[size_u], for_v[j] = for_v[j], for_v[size_v]
+                size_u += ONE
+            row_u, row_v = row_u[kept_u:], row_v[kept_v:]
+            for i in range(row_u.size):
+                row_u[i] = for_u[i]
+            for i in range(row_v.size):
+                row_v[i] = for_v[i]
     return traded
 
 
@@ -87,21 +106,22 @@ def sort_rows(n, start, source, target):  # pragma: no cover
     in_source = np.empty(source.size, np.int32)
     place = in_start[:-1].copy()
     for e in range(source.size):
-        v = target[e]
-        in_source[place[v]] = source[e]
+        v = np.uint32(target[e])
+        in_source[np.uint64(place[v])] = source[e]
         place[v] += 1
     place = start[:-1].copy()
     for v in range(n):
-        for e in range(in_start[v], in_start[v + 1]):
-            u = in_source[e]
-            target[place[u]] = v
+        row = in_source[in_start[v] : in_start[v + 1]]
+        for i in range(row.size):
+            u = np.uint32(row[i])
+            target[np.uint64(place[u])] = v
             place[u] += 1
     return in_start, in_source
 
 
 @njit(cache=True, nogil=True)
 def single_difference(a, b):  # pragma: no cover
-    """Return the one entry that only `a` has and the one that only `b` has; (-1, -1) if sorted rows differ otherwise."""
+    """Return the one entry that only `a` has and the one that only `b` has; (-1, -1) if sorted rows differ more."""
     only_a = only_b = np.int32(-1)
     if a.size == b.size:
         i = j = 0

@@ -1,40 +1,68 @@
-"""The kernel of switches under further constraints: reciprocity, or the length of edges."""
+"""The kernel of moves of several switches at once, for null models in which single ones may find no way."""
 
 import numpy as np
 from numba import njit
 
-from neuroprune.netsci.adjacency import row_starts
-from neuroprune.netsci.chains import ONE, add, below, contains, discard, next64, pair_key, pair_set
+from neuroprune.netsci.chains import (
+    LOW_HALF,
+    ONE,
+    THIRTY_TWO,
+    ZERO,
+    add,
+    below,
+    contains,
+    discard,
+    next64,
+    pair_key,
+    turned,
+)
 
 MOST_SWITCHES = 8
-"""Most switches of one attempt."""
+"""Most switches of one move."""
+
+THREE, SIXTY_ONE, SIXTY_THREE = np.uint64(3), np.uint64(61), np.uint64(63)
 
 
 @njit(cache=True, nogil=True)
-def length_bin(positions, edges, u, v):  # pragma: no cover
-    """Return how many edges of bins, float64 ascending, are below the distance between two nodes."""
+def length(positions, u, v):  # pragma: no cover
+    """Return the distance between two nodes."""
     square = 0.0
     for axis in range(positions.shape[1]):
         square += (positions[u, axis] - positions[v, axis]) ** 2
-    return np.searchsorted(edges, np.sqrt(square))
+    return np.sqrt(square)
 
 
 @njit(cache=True, nogil=True)
-def reverse_cycle(n, start, tail, head, ordered, table, shift, state):  # pragma: no cover
+def edge_lengths(positions, edges):  # pragma: no cover
+    """Return the lengths of packed edges, with the rounding that :func:`move_edges` meets again."""
+    lengths = np.empty(edges.size)
+    for e in range(edges.size):
+        lengths[e] = length(positions, edges[e] >> THIRTY_TWO, edges[e] & LOW_HALF)
+    return lengths
+
+
+@njit(cache=True, nogil=True)
+def edge_key(n, edge, ordered):  # pragma: no cover
+    """Return the key of a packed edge in a set of pairs."""
+    return pair_key(n, edge >> THIRTY_TWO, edge & LOW_HALF, ordered)
+
+
+@njit(cache=True, nogil=True)
+def reverse_cycle(n, start, edges, ordered, table, shift, state):  # pragma: no cover
     """Draw a path u -> v -> w; where w -> u closes it and no arc of it is mutual, reverse it and return True.
 
-    Each 3-cycle is as likely to be drawn as its reverse, because the out-degrees of its nodes are the same.
+    Each 3-cycle is as likely to be drawn as its reverse, because the out-degrees of its nodes stay the same.
     """
     e = below(state, start[n])
-    u, v = tail[e], head[e]
-    if start[v] == start[v + 1]:
+    u, v = edges[e] >> THIRTY_TWO, edges[e] & LOW_HALF
+    if start[v] == start[v + ONE]:
         return False
-    f = start[v] + below(state, start[v + 1] - start[v])
-    w = head[f]
+    f = start[v] + below(state, start[v + ONE] - start[v])
+    w = edges[f] & LOW_HALF
     g = start[w]
-    while g < start[w + 1] and head[g] != u:
+    while g < start[w + ONE] and edges[g] & LOW_HALF != u:
         g += 1
-    if w == u or g == start[w + 1]:
+    if w == u or g == start[w + ONE]:
         return False
     if ordered:
         vu, wv, uw = pair_key(n, v, u, True), pair_key(n, w, v, True), pair_key(n, u, w, True)
@@ -46,83 +74,85 @@ def reverse_cycle(n, start, tail, head, ordered, table, shift, state):  # pragma
         add(table, shift, vu)
         add(table, shift, wv)
         add(table, shift, uw)
-    head[e], head[f], head[g] = w, u, v
+    edges[e] = (u << THIRTY_TWO) | w
+    edges[f] = (v << THIRTY_TWO) | u
+    edges[g] = (w << THIRTY_TWO) | v
     return True
 
 
 @njit(cache=True, nogil=True)
-def switch_within(n, tail, head, arcs, ordered, positions, edges, attempts, state):  # pragma: no cover
+def move_edges(n, start, edges, ordered, positions, limits, table, shift, attempts, state):  # pragma: no cover
     """Switch ends of arcs among arcs and of pairs among pairs, in place; return how many attempts changed the graph.
 
-    The first `arcs` edges are arcs, sorted by tail, the others pairs without direction. Two edges exclude each other
-    where they join the same nodes, in the same order if `ordered`. With positions, shape (n, dimensions), the new
-    edges together have the length bins of those they replace.
+    Of the packed edges, the first ``start[n]`` are arcs, those from node `u` being ``start[u]`` to ``start[u + 1]``;
+    the others are pairs without direction. Edges exclude each other where they join the same nodes, in the same
+    order if `ordered`; those that exist are in the set of `table` and `shift`. With `limits`, the upper limits of
+    length bins, new edges together have the bins of those they replace; positions have the shape (n, dimensions).
 
-    One attempt in eight (where there are arcs) is the reversal of a 3-cycle. Others make a switch, or with
-    probability 1/4 each a further one, and are judged by the graph at their end alone: with constraints, single
-    switches may not lead from one valid graph to the next. The second switch often takes up an edge of the first.
-    A sequence of switches is as likely to be drawn as its reverse, so all graphs within reach become equally likely.
+    One attempt in eight (where there are arcs) is the reversal of a 3-cycle. Any other makes a switch, then with
+    probability 1/4 one more, and so on, and is judged by the graph at its end alone: with constraints, single
+    switches may not lead from one valid graph to another. Half of the further switches take up the edge before. A
+    sequence of switches is as likely to be drawn as its reverse, so all graphs within reach become equally likely.
     """
-    size = tail.size
-    start = row_starts(n, tail[:arcs])
-    table, shift = pair_set(n, size)
-    for e in range(size):
-        add(table, shift, pair_key(n, tail[e], head[e], ordered))
+    arcs = start[n]
     touched = np.empty(2 * MOST_SWITCHES, np.int64)
-    old_tail = np.empty(2 * MOST_SWITCHES, np.int32)
-    old_head = np.empty(2 * MOST_SWITCHES, np.int32)
-    gain = np.zeros(edges.size + 1, np.int64)
+    old = np.empty(2 * MOST_SWITCHES, np.uint64)
+    gain = np.zeros(limits.size + 1, np.int64)
     accepted = 0
     for _ in range(attempts):
-        bits = next64(state)
-        if arcs and not bits >> np.uint64(61):
-            accepted += reverse_cycle(n, start, tail, head, ordered, table, shift, state)
+        if arcs and next64(state) >> SIXTY_ONE == ZERO:
+            accepted += reverse_cycle(n, start, edges, ordered, table, shift, state)
             continue
         count = 0
-        e = below(state, size)
-        for switch in range(MOST_SWITCHES):
-            f = below(state, arcs) if e < arcs else arcs + below(state, size - arcs)
+        e = below(state, edges.size)
+        for _switch in range(MOST_SWITCHES):
+            f = below(state, arcs) if e < arcs else arcs + below(state, edges.size - arcs)
             for edge in (e, f):
                 i = 0
                 while i < count and touched[i] != edge:
                     i += 1
                 if i == count:
-                    touched[i], old_tail[i], old_head[i] = edge, tail[edge], head[edge]
+                    touched[i], old[i] = edge, edges[edge]
                     count += 1
             bits = next64(state)
-            if e >= arcs and bits & ONE:
-                head[e], tail[f] = tail[f], head[e]
-            else:
-                head[e], head[f] = head[f], head[e]
-            if (bits >> np.uint64(61)) & np.uint64(3):
+            if e != f:
+                x, y = edges[e], edges[f]
+                if e >= arcs:
+                    x, y = turned(x, bits), turned(y, bits >> ONE)
+                edges[e] = (x & ~LOW_HALF) | (y & LOW_HALF)
+                edges[f] = (y & ~LOW_HALF) | (x & LOW_HALF)
+            if (bits >> SIXTY_ONE) & THREE:
                 break
-            e = below(state, size) if bits >> np.uint64(63) else f
+            e = below(state, edges.size) if bits >> SIXTY_THREE else f
 
-        for i in range(count):
-            discard(table, shift, pair_key(n, old_tail[i], old_head[i], ordered))
-        placed = 0
-        changed = False
-        while placed < count:
-            u, v = tail[touched[placed]], head[touched[placed]]
-            key = pair_key(n, u, v, ordered)
-            if u == v or contains(table, shift, key):
-                break
-            add(table, shift, key)
-            changed |= key != pair_key(n, old_tail[placed], old_head[placed], ordered)
-            placed += 1
-        valid = placed == count
-        if valid and changed and edges.size:
+        valid = True
+        if limits.size:
             for i in range(count):
-                gain[length_bin(positions, edges, old_tail[i], old_head[i])] -= 1
-                gain[length_bin(positions, edges, tail[touched[i]], head[touched[i]])] += 1
+                new = edges[touched[i]]
+                gain[np.searchsorted(limits, length(positions, old[i] >> THIRTY_TWO, old[i] & LOW_HALF))] -= 1
+                gain[np.searchsorted(limits, length(positions, new >> THIRTY_TWO, new & LOW_HALF))] += 1
             valid = not gain.any()
             gain[:] = 0
         if valid:
-            accepted += changed
-            continue
-        for i in range(placed):
-            discard(table, shift, pair_key(n, tail[touched[i]], head[touched[i]], ordered))
+            for i in range(count):
+                discard(table, shift, edge_key(n, old[i], ordered))
+            placed = 0
+            changed = False
+            while placed < count:
+                new = edges[touched[placed]]
+                key = edge_key(n, new, ordered)
+                if new >> THIRTY_TWO == new & LOW_HALF or contains(table, shift, key):
+                    break
+                add(table, shift, key)
+                changed |= key != edge_key(n, old[placed], ordered)
+                placed += 1
+            if placed == count:
+                accepted += changed
+                continue
+            for i in range(placed):
+                discard(table, shift, edge_key(n, edges[touched[i]], ordered))
+            for i in range(count):
+                add(table, shift, edge_key(n, old[i], ordered))
         for i in range(count):
-            tail[touched[i]], head[touched[i]] = old_tail[i], old_head[i]
-            add(table, shift, pair_key(n, old_tail[i], old_head[i], ordered))
+            edges[touched[i]] = old[i]
     return accepted

@@ -28,34 +28,39 @@ def count_bits(word):  # pragma: no cover
 @njit(cache=True, nogil=True)
 def pull(n, start, neighbour, everyone, seen, frontier, reached, touched):  # pragma: no cover
     """Gather the frontier into each node with sources missing, from its in-neighbours; return how many there are."""
-    count = 0
+    gathered = np.zeros(WORDS, np.uint64)
+    met = 0
     for v in range(n):
         missing = np.uint64(0)
         for w in range(WORDS):
+            gathered[w] = seen[v, w]
             missing |= everyone[w] & ~seen[v, w]
         if missing == 0:
             continue
-        touched[count] = v
-        count += 1
+        touched[met] = v
+        met += 1
         e = start[v]
         while e < start[v + 1] and missing:
             pause = min(e + 8, start[v + 1])
             while e < pause:
                 u = neighbour[e]
                 for w in range(WORDS):
-                    reached[v, w] |= frontier[u, w]
+                    gathered[w] |= frontier[u, w]
                 e += 1
             missing = np.uint64(0)
             for w in range(WORDS):
-                missing |= everyone[w] & ~(seen[v, w] | reached[v, w])
-    return count
+                missing |= everyone[w] & ~gathered[w]
+        for w in range(WORDS):
+            reached[v, w] = gathered[w]
+    return met
 
 
 @njit(cache=True, nogil=True)
-def push(active, start, neighbour, frontier, reached, touched):  # pragma: no cover
+def push(active, count, start, neighbour, frontier, reached, touched):  # pragma: no cover
     """Scatter the rows of the active nodes to their out-neighbours; return how many nodes they touched."""
-    count = 0
-    for u in active:
+    met = 0
+    for i in range(count):
+        u = active[i]
         for e in range(start[u], start[u + 1]):
             v = neighbour[e]
             before = np.uint64(0)
@@ -63,16 +68,17 @@ def push(active, start, neighbour, frontier, reached, touched):  # pragma: no co
                 before |= reached[v, w]
                 reached[v, w] |= frontier[u, w]
             if before == 0:
-                touched[count] = v
-                count += 1
-    return count
+                touched[met] = v
+                met += 1
+    return met
 
 
 @njit(cache=True, nogil=True)
-def settle(d, touched, seen, reached, harmonic, active):  # pragma: no cover
+def settle(d, touched, met, seen, reached, harmonic, active):  # pragma: no cover
     """Keep in `reached` who is new, at distance d; return how many nodes became active and how many pairs are new."""
     count, pairs = 0, 0
-    for v in touched:
+    for i in range(met):
+        v = touched[i]
         new = 0
         for w in range(WORDS):
             reached[v, w] &= ~seen[v, w]
@@ -128,16 +134,17 @@ def count_distances(n, in_start, in_neighbour, out_start, out_neighbour):  # pra
         while count:
             d += 1
             leaving = np.int64(0)
-            for u in active[:count]:
+            for i in range(count):
+                u = active[i]
                 leaving += out_start[u + 1] - out_start[u]
             if leaving * PULL_SHARE > in_neighbour.size:
                 met = pull(n, in_start, in_neighbour, everyone, seen, frontier, reached, touched)
             else:
-                met = push(active[:count], out_start, out_neighbour, frontier, reached, touched)
-            for u in active[:count]:
+                met = push(active, count, out_start, out_neighbour, frontier, reached, touched)
+            for i in range(count):
                 for w in range(WORDS):
-                    frontier[u, w] = 0
-            count, new = settle(d, touched[:met], seen, reached, harmonic, active)
+                    frontier[active[i], w] = 0
+            count, new = settle(d, touched, met, seen, reached, harmonic, active)
             pairs[d] += new
             frontier, reached = reached, frontier
     return pairs, harmonic

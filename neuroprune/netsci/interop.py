@@ -196,9 +196,7 @@ def from_igraph(graph: "igraph.Graph", weight: str | None = None) -> Graph:
     ends = np.array(graph.get_edgelist(), np.int64).reshape(-1, 2)
     values = None if weight is None else graph.es[weight]
     names = graph.vs["name"] if "name" in graph.vs.attributes() else None
-    return Graph.from_coo(
-        ends[:, 0], ends[:, 1], values, graph.vcount(), directed=graph.is_directed(), names=names
-    )
+    return Graph.from_coo(ends[:, 0], ends[:, 1], values, graph.vcount(), directed=graph.is_directed(), names=names)
 
 
 def from_pandas(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroprune.netsci.adjacency import CODE_BITS
+from neuroprune.netsci.adjacency import CODE_BITS, sorting_order
 from neuroprune.netsci.distances import count_distances, local_efficiencies
 from neuroprune.netsci.graph import Graph
 
@@ -100,9 +100,7 @@ def path_summary(graph: Graph, directed: bool | None = None) -> PathSummary:
     >>> paths.histogram, paths.mean_path, paths.reachable
     (array([0, 2, 1]), 1.3333333333333333, 0.5)
     """
-    incoming, outgoing = _codes(graph, directed)
-    into = _rows(graph, incoming)
-    pairs, harmonic = count_distances(graph.n, *into, *(into if outgoing == incoming else _rows(graph, outgoing)))
+    pairs, harmonic = count_distances(graph.n, *_rows(graph, _follows_arcs(graph, directed)))
     diameter = int(np.flatnonzero(pairs).max(initial=0))
     return PathSummary(pairs[: diameter + 1], harmonic / (graph.n - 1) if graph.n > 1 else harmonic * math.nan)
 
@@ -147,7 +145,8 @@ def local_efficiency(graph: Graph, directed: bool | None = None) -> np.ndarray:
     >>> local_efficiency(Graph.from_coo([0, 0, 1, 2], [1, 2, 2, 3], directed=False))
     array([1.        , 1.        , 0.33333333,        nan])
     """
-    return local_efficiencies(graph.n, *graph.adjacency, *_codes(graph, directed))
+    codes = (IN, OUT) if _follows_arcs(graph, directed) else (EITHER, EITHER)
+    return local_efficiencies(graph.n, *graph.adjacency, *codes)
 
 
 def components(graph: Graph, strong: bool = False) -> np.ndarray:
@@ -199,16 +198,18 @@ def largest_first(labels: np.ndarray) -> np.ndarray:
     return number[group]
 
 
-def _codes(graph: Graph, directed: bool | None) -> tuple[np.uint32, np.uint32]:
-    """Return the codes of in- and out-neighbours."""
-    follow = graph.directed if directed is None else graph.directed and directed
-    return (IN, OUT) if follow else (EITHER, EITHER)
+def _follows_arcs(graph: Graph, directed: bool | None) -> bool:
+    return graph.directed if directed is None else graph.directed and directed
 
 
-def _rows(graph: Graph, codes: np.uint32) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of neighbours whose dyad has one of the codes: starts and node numbers."""
-    start, packed = graph.adjacency
-    has = (packed & codes) != 0
-    before = np.zeros(packed.size + 1, np.int64)
-    np.cumsum(has, out=before[1:])
-    return before[start], (packed[has] >> CODE_BITS).astype(np.int32)
+def _rows(graph: Graph, directed: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows of in-neighbours, then those of out-neighbours, each as starts and node numbers."""
+    if not directed:
+        start, packed = graph.adjacency
+        neighbour = (packed >> CODE_BITS).astype(np.int32)
+        return start, neighbour, start, neighbour
+    by_target = sorting_order(graph.n, graph.target, graph.source)
+    out_start, in_start = np.zeros((2, graph.n + 1), np.int64)
+    np.cumsum(graph.out_degree, out=out_start[1:])
+    np.cumsum(graph.in_degree, out=in_start[1:])
+    return in_start, graph.source[by_target], out_start, graph.target

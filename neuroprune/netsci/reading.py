@@ -105,9 +105,10 @@ def _read_columns(path: Path, column: str | None) -> tuple[list[str], list[str],
     return columns[0], columns[1], weights
 
 
-def _open(path: Path) -> io.TextIOWrapper:
-    binary = gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
-    return io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")  # type: ignore[arg-type]
+def _open(path: Path) -> io.TextIOBase:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")  # type: ignore[return-value]
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _numbers(path: Path, column: str, cells: list[str], lines: list[int]) -> Iterator[float]:

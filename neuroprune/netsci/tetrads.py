@@ -120,16 +120,17 @@ def count_undirected_tetrads(graph: Graph) -> np.ndarray:
     triads, cliques = closed_on_dyads(n, forward.start, forward.packed, True)
     closed = triads.sum(axis=1, dtype=np.int64)
     at_low, at_high = degree[low] - 1, degree[high] - 1
+    exact = exact_integers(degree)
     counts = np.array(
         [
-            choose(exact_integers(degree), 3).sum(),
+            choose(exact, 3).sum(),
             (at_low * at_high - closed).sum(),
             count_cycles(n, *ranked_rows(n, *graph.adjacency, forward.order, forward.rank)),
             (closed * (at_low + at_high - 2)).sum() // 2,
             choose(closed, 2).sum(),
             cliques.sum(),
         ],
-        exact_integers(degree).dtype,
+        exact.dtype,
     )
     return _smallest(induced_counts(counts, CONTAINS_UNDIRECTED))
 

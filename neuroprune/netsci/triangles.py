@@ -11,7 +11,7 @@ from numba import njit
 from neuroprune.netsci.adjacency import CODE_BITS, CODE_MASK, reverse
 from neuroprune.netsci.graph import Graph
 
-CLOSING_LIMIT = 0.04
+CLOSING_LIMIT = 0.2
 """Fraction of two-edge paths that close above which the loop without branches is faster (measured)."""
 
 ONE = np.uint32(1)
