@@ -94,7 +94,6 @@ def _open(
     undirected: bool,
 ) -> "Graph":
     """Open a file, a record or a connectome, as far as the options go with it."""
-    from neuroprune.datasets import available
     from neuroprune.netsci import Graph
 
     path = Path(name)
@@ -106,8 +105,6 @@ def _open(
     if undirected:
         raise SpecificationError("--undirected says how to read a CSV; other graphs know whether they are directed")
     opened = _open_whole(path, name, age, weight, threshold is not None)
-    if opened is None:
-        raise GraphError(f"no file {name!r}, and no connectome of that name; there are {', '.join(available())}")
     if threshold is not None:
         opened = opened.threshold(threshold)
     if weight is None:
@@ -115,8 +112,8 @@ def _open(
     return opened if keep_isolated else opened.without_isolated()
 
 
-def _open_whole(path: Path, name: str, age: str | None, weight: str | None, weighted: bool) -> "Graph | None":
-    """Return the graph that is no CSV, None if there is none of that name."""
+def _open_whole(path: Path, name: str, age: str | None, weight: str | None, weighted: bool) -> "Graph":
+    """Return the graph that is no CSV, with all its weights."""
     from neuroprune.netsci import Graph
 
     column = weight or ("weight" if weighted else None)
@@ -128,11 +125,12 @@ def _open_whole(path: Path, name: str, age: str | None, weight: str | None, weig
     elif path.suffix == ".graphml":
         return Graph.read_graphml(path, column)
     else:
-        from neuroprune.datasets import available, load
+        from neuroprune.datasets import load
 
-        if path.exists() or name.partition("/")[0] not in {known.partition("/")[0] for known in available()}:
-            return None
-        opened = load(name)
+        try:
+            opened = load(name)
+        except GraphError as error:
+            raise GraphError(f"no file {name!r}; {error}") from None
     if column not in (None, "weight"):
         raise GraphError(f"no weights {column!r} in {name}: what it has is called 'weight'")
     return opened
@@ -190,4 +188,6 @@ def _number(value: float, decimals: int = 4) -> str:
         return "–"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:,.{decimals}f}" if abs(value) < 1000 else f"{value:,.0f}"
+    if abs(value) >= 10:
+        decimals = 1 if abs(value) < 1000 else 0
+    return f"{value:,.{decimals}f}"

@@ -223,11 +223,11 @@ def _families() -> list[str]:
 
 def _rows(folder: str, name: str) -> Iterator[dict[str, str]]:
     """Return the rows of a CSV that ships, gzipped or not."""
-    path = files(__package__).joinpath("connectomes", folder, *name.split("/"))
+    path = files("neuroprune.datasets").joinpath("connectomes", folder, *name.split("/"))
     if path.is_file():
         content = path.read_bytes()
     else:
-        zipped = files(__package__).joinpath("connectomes", folder, *f"{name}.gz".split("/"))
+        zipped = files("neuroprune.datasets").joinpath("connectomes", folder, *f"{name}.gz".split("/"))
         content = gzip.decompress(zipped.read_bytes())
     return csv.DictReader(io.StringIO(content.decode()))
 

@@ -56,7 +56,7 @@ def published_values(dataset: str | None = None) -> list[PublishedValue]:
     >>> [v.value for v in published_values("celegans_varshney2011") if v.measure == "giant.mean_path"]
     [3.48, 4.52, 2.87]
     """
-    text = files(__package__).joinpath("published_values.csv").read_text(encoding="utf-8")
+    text = files("neuroprune.datasets").joinpath("published_values.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
     values = [
         PublishedValue(**{**row, "value": float(row["value"]), "tolerance": float(row["tolerance"])})  # type: ignore[arg-type]

@@ -68,9 +68,8 @@ class Analysis:
         content["notes"] = list(self.notes)
         if self.test is not None:
             test = self.test.to_dict()
-            about = {key: value for key, value in test.items() if key != "statistics"}
-            about["name"] = about.pop("null")
-            content["null"] = about | nested(test["statistics"])
+            statistics = test.pop("statistics")
+            content["null"] = {"name": test.pop("null")} | test | nested(statistics)
         return content
 
 

@@ -20,6 +20,9 @@ ABSENT = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 BATCH = 32
 """Attempts whose memory is fetched ahead together."""
 
+ORDERED, UNORDERED = None, True
+"""Whether (u, v) and (v, u) are two pairs or one; of different type, so that kernels are compiled for each."""
+
 ZERO, ONE, SIX, THIRTY_TWO, LAST_BIT = (np.uint64(x) for x in (0, 1, 6, 32, 63))
 LOW_HALF = np.uint64(0xFFFF_FFFF)
 GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)
@@ -56,19 +59,18 @@ def below(state, bound):  # pragma: no cover
 
 # ---------------------------------------------------------------------- sets of pairs of nodes
 @njit(cache=True, nogil=True)
-def pair_key(n, u, v, ordered):  # pragma: no cover
-    """Return the number of the pair (u, v), or of {u, v} where the order does not count."""
-    if not ordered and v < u:
-        u, v = v, u
+def pair_key(n, u, v, order):  # pragma: no cover
+    """Return the number of a pair, `order` being `ORDERED` or `UNORDERED`."""
+    if order is not None:
+        u, v = min(u, v), max(u, v)
     return np.uint64(u) * np.uint64(n) + np.uint64(v)
 
 
 def pair_set(n: int, size: int) -> tuple[np.ndarray, np.uint64 | None]:
     """Return the table of an empty set that will hold up to `size` pairs of `n` nodes, and its shift.
 
-    With few nodes the table has a bit for each pair, and the shift is None: a kernel is compiled for each of the two
-    types of shift, so that no time is spent on choosing. With many nodes it is a hash table, half empty, with linear
-    probing, whose first slot for a key is ``key * GOLDEN >> shift``.
+    With few nodes the table has a bit for each pair, and the shift is None, so that kernels are compiled apart. With
+    many it is a hash table, half empty, with linear probing, whose first slot for a key is ``key * GOLDEN >> shift``.
     """
     if n * n <= DENSE_PAIRS:
         return np.zeros((n * n >> 6) + 1, np.uint64), None
@@ -158,10 +160,10 @@ def unpacked(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit(cache=True, nogil=True)
-def add_edges(n, edges, ordered, table, shift):  # pragma: no cover
+def add_edges(n, edges, order, table, shift):  # pragma: no cover
     """Add packed edges to a set of pairs."""
     for e in range(edges.size):
-        add(table, shift, pair_key(n, edges[e] >> THIRTY_TWO, edges[e] & LOW_HALF, ordered))
+        add(table, shift, pair_key(n, edges[e] >> THIRTY_TWO, edges[e] & LOW_HALF, order))
 
 
 @njit(cache=True, nogil=True)
@@ -172,14 +174,14 @@ def turned(edge, coin):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def switch_edges(n, edges, directed, ordered, table, shift, sweeps, state):  # pragma: no cover
+def switch_edges(n, edges, directed, order, table, shift, sweeps, state):  # pragma: no cover
     """Switch ends of packed edges, in place, and return how many attempts succeeded.
 
     In a sweep each edge a-b in turn meets an edge c-d drawn at random; they become a-d and c-b unless that makes a
     loop or an edge that exists. Edges that are not directed are turned round half the time before. Which edges meet
     does not depend on the graph and a switch undoes itself, so all graphs within reach are equally likely in the
-    long run. Edges exclude each other where they join the same nodes, in the same order if `ordered`; those that
-    exist are in the set of `table` and `shift`.
+    long run. Edges exclude each other where they are the same pair under `order`; those that exist are in the set of
+    `table` and `shift`.
 
     The time is that of fetching random memory. So the edges of a batch are drawn first, and what they will touch is
     fetched while others are worked on.
@@ -194,20 +196,24 @@ def switch_edges(n, edges, directed, ordered, table, shift, sweeps, state):  # p
                 partner[i] = below(state, edges.size)
                 prefetch(edges, partner[i])
             for i in range(batch.size):
-                x, y = batch[i], turned(edges[partner[i]], coins >> np.uint64(i))
+                x, y = batch[i], edges[partner[i]]
+                if not directed:
+                    y = turned(y, coins >> np.uint64(i))
                 a, b, c, d = x >> THIRTY_TWO, x & LOW_HALF, y >> THIRTY_TWO, y & LOW_HALF
-                prefetch(table, first_slot(shift, pair_key(n, a, b, ordered)))
-                prefetch(table, first_slot(shift, pair_key(n, c, d, ordered)))
-                prefetch(table, first_slot(shift, pair_key(n, a, d, ordered)))
-                prefetch(table, first_slot(shift, pair_key(n, c, b, ordered)))
+                prefetch(table, first_slot(shift, pair_key(n, a, b, order)))
+                prefetch(table, first_slot(shift, pair_key(n, c, d, order)))
+                prefetch(table, first_slot(shift, pair_key(n, a, d, order)))
+                prefetch(table, first_slot(shift, pair_key(n, c, b, order)))
             for i in range(batch.size):
-                x, y = batch[i], turned(edges[partner[i]], coins >> np.uint64(i))
+                x, y = batch[i], edges[partner[i]]
+                if not directed:
+                    y = turned(y, coins >> np.uint64(i))
                 a, b, c, d = x >> THIRTY_TWO, x & LOW_HALF, y >> THIRTY_TWO, y & LOW_HALF
-                ad, cb = pair_key(n, a, d, ordered), pair_key(n, c, b, ordered)
+                ad, cb = pair_key(n, a, d, order), pair_key(n, c, b, order)
                 if a == d or c == b or contains(table, shift, ad) or contains(table, shift, cb):
                     continue
-                discard(table, shift, pair_key(n, a, b, ordered))
-                discard(table, shift, pair_key(n, c, d, ordered))
+                discard(table, shift, pair_key(n, a, b, order))
+                discard(table, shift, pair_key(n, c, d, order))
                 add(table, shift, ad)
                 add(table, shift, cb)
                 batch[i] = (a << THIRTY_TWO) | d
@@ -218,13 +224,13 @@ def switch_edges(n, edges, directed, ordered, table, shift, sweeps, state):  # p
 
 # ---------------------------------------------------------------------- sampling
 @njit(cache=True, nogil=True)
-def sample_pairs(n, size, ordered, table, shift, state):  # pragma: no cover
+def sample_pairs(n, size, order, table, shift, state):  # pragma: no cover
     """Return the two nodes of `size` different pairs of different nodes, all sets of pairs equally likely, unsorted.
 
     Pairs are drawn until there are enough. Where that is more than half of all, those left out are drawn instead.
     `table` and `shift` are those of an empty set.
     """
-    pairs = n * (n - 1) if ordered else n * (n - 1) // 2
+    pairs = n * (n - 1) if order is None else n * (n - 1) // 2
     drawn = min(size, pairs - size)
     tail = np.empty(size, np.int32)
     head = np.empty(size, np.int32)
@@ -232,7 +238,7 @@ def sample_pairs(n, size, ordered, table, shift, state):  # pragma: no cover
     while k < drawn:
         u, v = below(state, n), below(state, n - 1)
         v += v >= u
-        key = pair_key(n, u, v, ordered)
+        key = pair_key(n, u, v, order)
         if not contains(table, shift, key):
             add(table, shift, key)
             if drawn == size:
@@ -241,8 +247,8 @@ def sample_pairs(n, size, ordered, table, shift, state):  # pragma: no cover
     if drawn < size:
         k = 0
         for u in range(n):
-            for v in range(0 if ordered else u + 1, n):
-                if u != v and not contains(table, shift, pair_key(n, u, v, ordered)):
+            for v in range(0 if order is None else u + 1, n):
+                if u != v and not contains(table, shift, pair_key(n, u, v, order)):
                     tail[k], head[k] = u, v
                     k += 1
     return tail, head

@@ -42,13 +42,13 @@ def edge_lengths(positions, edges):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def edge_key(n, edge, ordered):  # pragma: no cover
+def edge_key(n, edge, order):  # pragma: no cover
     """Return the key of a packed edge in a set of pairs."""
-    return pair_key(n, edge >> THIRTY_TWO, edge & LOW_HALF, ordered)
+    return pair_key(n, edge >> THIRTY_TWO, edge & LOW_HALF, order)
 
 
 @njit(cache=True, nogil=True)
-def reverse_cycle(n, start, edges, ordered, table, shift, state):  # pragma: no cover
+def reverse_cycle(n, start, edges, order, table, shift, state):  # pragma: no cover
     """Draw a path u -> v -> w; where w -> u closes it and no arc of it is mutual, reverse it and return True.
 
     Each 3-cycle is as likely to be drawn as its reverse, because the out-degrees of its nodes stay the same.
@@ -64,13 +64,13 @@ def reverse_cycle(n, start, edges, ordered, table, shift, state):  # pragma: no 
         g += 1
     if w == u or g == start[w + ONE]:
         return False
-    if ordered:
-        vu, wv, uw = pair_key(n, v, u, True), pair_key(n, w, v, True), pair_key(n, u, w, True)
+    if order is None:
+        vu, wv, uw = pair_key(n, v, u, order), pair_key(n, w, v, order), pair_key(n, u, w, order)
         if contains(table, shift, vu) or contains(table, shift, wv) or contains(table, shift, uw):
             return False
-        discard(table, shift, pair_key(n, u, v, True))
-        discard(table, shift, pair_key(n, v, w, True))
-        discard(table, shift, pair_key(n, w, u, True))
+        discard(table, shift, pair_key(n, u, v, order))
+        discard(table, shift, pair_key(n, v, w, order))
+        discard(table, shift, pair_key(n, w, u, order))
         add(table, shift, vu)
         add(table, shift, wv)
         add(table, shift, uw)
@@ -81,12 +81,12 @@ def reverse_cycle(n, start, edges, ordered, table, shift, state):  # pragma: no 
 
 
 @njit(cache=True, nogil=True)
-def move_edges(n, start, edges, ordered, positions, limits, table, shift, attempts, state):  # pragma: no cover
+def move_edges(n, start, edges, order, positions, limits, table, shift, attempts, state):  # pragma: no cover
     """Switch ends of arcs among arcs and of pairs among pairs, in place; return how many attempts changed the graph.
 
     Of the packed edges, the first ``start[n]`` are arcs, those from node `u` being ``start[u]`` to ``start[u + 1]``;
-    the others are pairs without direction. Edges exclude each other where they join the same nodes, in the same
-    order if `ordered`; those that exist are in the set of `table` and `shift`. With `limits`, the upper limits of
+    the others are pairs without direction. Edges exclude each other where they are the same pair under
+    `order`; those that exist are in the set of `table` and `shift`. With `limits`, the upper limits of
     length bins, new edges together have the bins of those they replace; positions have the shape (n, dimensions).
 
     One attempt in eight (where there are arcs) is the reversal of a 3-cycle. Any other makes a switch, then with
@@ -101,7 +101,7 @@ def move_edges(n, start, edges, ordered, positions, limits, table, shift, attemp
     accepted = 0
     for _ in range(attempts):
         if arcs and next64(state) >> SIXTY_ONE == ZERO:
-            accepted += reverse_cycle(n, start, edges, ordered, table, shift, state)
+            accepted += reverse_cycle(n, start, edges, order, table, shift, state)
             continue
         count = 0
         e = below(state, edges.size)
@@ -135,24 +135,24 @@ def move_edges(n, start, edges, ordered, positions, limits, table, shift, attemp
             gain[:] = 0
         if valid:
             for i in range(count):
-                discard(table, shift, edge_key(n, old[i], ordered))
+                discard(table, shift, edge_key(n, old[i], order))
             placed = 0
             changed = False
             while placed < count:
                 new = edges[touched[placed]]
-                key = edge_key(n, new, ordered)
+                key = edge_key(n, new, order)
                 if new >> THIRTY_TWO == new & LOW_HALF or contains(table, shift, key):
                     break
                 add(table, shift, key)
-                changed |= key != edge_key(n, old[placed], ordered)
+                changed |= key != edge_key(n, old[placed], order)
                 placed += 1
             if placed == count:
                 accepted += changed
                 continue
             for i in range(placed):
-                discard(table, shift, edge_key(n, edges[touched[i]], ordered))
+                discard(table, shift, edge_key(n, edges[touched[i]], order))
             for i in range(count):
-                add(table, shift, edge_key(n, old[i], ordered))
+                add(table, shift, edge_key(n, old[i], order))
         for i in range(count):
             edges[touched[i]] = old[i]
     return accepted

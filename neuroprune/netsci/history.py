@@ -276,7 +276,8 @@ class History:
     def __repr__(self) -> str:
         lives = self.source.size
         arcs = int(self._first_lives.sum())
-        return f"<History: {self.n:,} nodes, {self.steps:,} steps, {lives:,} lives of {arcs:,} arcs>"
+        plural = "" if arcs == 1 else "s"
+        return f"<History: {self.n:,} nodes, {self.steps:,} steps, {lives:,} lives of {arcs:,} arc{plural}>"
 
     # ------------------------------------------------------------------ what it is computed from
     @cached_property

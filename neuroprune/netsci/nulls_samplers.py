@@ -8,7 +8,16 @@ import numpy as np
 
 from neuroprune.core.errors import GraphError
 from neuroprune.netsci.adjacency import row_starts, sorting_order
-from neuroprune.netsci.chains import add_edges, packed, pair_set, sample_pairs, switch_edges, unpacked
+from neuroprune.netsci.chains import (
+    ORDERED,
+    UNORDERED,
+    add_edges,
+    packed,
+    pair_set,
+    sample_pairs,
+    switch_edges,
+    unpacked,
+)
 from neuroprune.netsci.chains_rows import reverse_twin_cycles, shuffle_rows, sort_rows, trade_rows
 from neuroprune.netsci.chains_within import edge_lengths, move_edges
 from neuroprune.netsci.graph import Graph
@@ -114,8 +123,8 @@ def _rows(graph: Graph, method: str, moves: int) -> tuple[Draw, int]:
             target = graph.target.copy()
             accepted = trade_rows(graph.n, start, target, moves, state)
         else:
-            moved, pairs = edges.copy(), _pair_set(graph.n, edges, True)
-            accepted = switch_edges(graph.n, moved, True, True, *pairs, moves, state)
+            moved, pairs = edges.copy(), _pair_set(graph.n, edges, ORDERED)
+            accepted = switch_edges(graph.n, moved, True, ORDERED, *pairs, moves, state)
             target = unpacked(moved)[1]
         in_start, in_source = sort_rows(graph.n, start, graph.source, target)
         reverse_twin_cycles(graph.n, start, target, in_start, in_source, state)
@@ -130,8 +139,8 @@ def _pairs(graph: Graph, moves: int) -> tuple[Draw, int]:
     edges = packed(low, high)
 
     def draw(state: np.ndarray) -> tuple[Graph, int]:
-        moved, pairs = edges.copy(), _pair_set(graph.n, edges, False)
-        accepted = switch_edges(graph.n, moved, False, False, *pairs, moves, state)
+        moved, pairs = edges.copy(), _pair_set(graph.n, edges, UNORDERED)
+        accepted = switch_edges(graph.n, moved, False, UNORDERED, *pairs, moves, state)
         return _from_pairs(graph, *unpacked(moved), _shuffled(None, weight, state)), accepted
 
     return draw, moves * graph.m
@@ -152,12 +161,12 @@ def _arcs_and_pairs(graph: Graph, moves: int) -> tuple[Draw, int]:
     weight = graph.weight
 
     def draw(state: np.ndarray) -> tuple[Graph, int]:
-        moved, pairs = edges.copy(), _pair_set(graph.n, edges, False)
+        moved, pairs = edges.copy(), _pair_set(graph.n, edges, UNORDERED)
         accepted = 0
         for _ in range(moves):
-            accepted += switch_edges(graph.n, moved[:arcs], True, False, *pairs, 1, state)
-            accepted += switch_edges(graph.n, moved[arcs:], False, False, *pairs, 1, state)
-            accepted += move_edges(graph.n, start, moved, False, NO_POSITIONS, NO_LIMITS, *pairs, more, state)
+            accepted += switch_edges(graph.n, moved[:arcs], True, UNORDERED, *pairs, 1, state)
+            accepted += switch_edges(graph.n, moved[arcs:], False, UNORDERED, *pairs, 1, state)
+            accepted += move_edges(graph.n, start, moved, UNORDERED, NO_POSITIONS, NO_LIMITS, *pairs, more, state)
         tail, head = unpacked(moved)
         source, target = np.r_[tail, head[arcs:]], np.r_[head, tail[arcs:]]
         order = sorting_order(graph.n, source, target)
@@ -182,11 +191,12 @@ def _distance(graph: Graph, moves: int, bins: Bins) -> tuple[Draw, int]:
     edges = packed(source, target)
     limits = _bin_limits(edge_lengths(positions, edges), bins)
     start = row_starts(graph.n, source if graph.directed else source[:0])
+    order = ORDERED if graph.directed else UNORDERED
 
     def draw(state: np.ndarray) -> tuple[Graph, int]:
-        moved, pairs = edges.copy(), _pair_set(graph.n, edges, graph.directed)
+        moved, pairs = edges.copy(), _pair_set(graph.n, edges, order)
         attempts = moves * edges.size
-        accepted = move_edges(graph.n, start, moved, graph.directed, positions, limits, *pairs, attempts, state)
+        accepted = move_edges(graph.n, start, moved, order, positions, limits, *pairs, attempts, state)
         tail, head = unpacked(moved)
         if not graph.directed:
             return _from_pairs(graph, tail, head, _shuffled(None, weight, state)), accepted
@@ -198,14 +208,15 @@ def _distance(graph: Graph, moves: int, bins: Bins) -> tuple[Draw, int]:
 
 def _gnm(graph: Graph) -> Draw:
     _, _, weight = _edges(graph)
+    order = ORDERED if graph.directed else UNORDERED
 
     def draw(state: np.ndarray) -> tuple[Graph, int]:
-        source, target = sample_pairs(graph.n, graph.m, graph.directed, *pair_set(graph.n, graph.m), state)
+        source, target = sample_pairs(graph.n, graph.m, order, *pair_set(graph.n, graph.m), state)
         dealt = _shuffled(None, weight, state)
         if not graph.directed:
             return _from_pairs(graph, source, target, dealt), 0
-        order = sorting_order(graph.n, source, target)
-        return _sample(graph, source[order], target[order], dealt), 0
+        arrangement = sorting_order(graph.n, source, target)
+        return _sample(graph, source[arrangement], target[arrangement], dealt), 0
 
     return draw
 
@@ -237,10 +248,10 @@ def _from_pairs(graph: Graph, low: np.ndarray, high: np.ndarray, weight: np.ndar
     return _sample(graph, source[order], target[order], None if weight is None else np.r_[weight, weight][order])
 
 
-def _pair_set(n: int, edges: np.ndarray, ordered: bool) -> tuple[np.ndarray, np.uint64 | None]:
+def _pair_set(n: int, edges: np.ndarray, order: bool | None) -> tuple[np.ndarray, np.uint64 | None]:
     """Return table and shift of the set of some edges."""
     table, shift = pair_set(n, edges.size)
-    add_edges(n, edges, ordered, table, shift)
+    add_edges(n, edges, order, table, shift)
     return table, shift
 
 

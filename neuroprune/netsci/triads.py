@@ -60,7 +60,7 @@ def triad_class(a: int, b: int, c: int) -> str:
 
 
 def triad_edges(label: str) -> list[tuple[int, int]]:
-    """Return the arcs of a class of triads, between nodes 0 to 2.
+    """Return the arcs of a class of triads, between nodes 0 to 2; node 0 is the centre, where there is one.
 
     Raises
     ------
@@ -75,7 +75,8 @@ def triad_edges(label: str) -> list[tuple[int, int]]:
     if label not in TRIADS:
         raise GraphError(f"no class {label!r} of triads; there are {', '.join(TRIADS)}")
     pairs = ((0, 1), (0, 2), (1, 2))
-    codes = next(codes for codes in product(range(4), repeat=3) if triad_class(*codes) == label)
+    drawings = [codes for codes in product(range(4), repeat=3) if triad_class(*codes) == label]
+    codes = min(drawings, key=lambda codes: (0 in codes and codes[2] != 0, codes[0] != codes[1], codes))
     arcs = [pair for pair, code in zip(pairs, codes, strict=True) if code & 1]
     return sorted(arcs + [pair[::-1] for pair, code in zip(pairs, codes, strict=True) if code & 2])
 

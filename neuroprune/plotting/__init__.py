@@ -1,19 +1,34 @@
-"""Figures of records: compute once, draw many. Every ``plot_*`` function takes ``ax`` and returns it."""
+"""Figures of records and graphs: compute once, draw many. A ``plot_*`` function takes ``ax`` and returns it."""
 
 from neuroprune.plotting.courses import plot_causes, plot_course, plot_living
 from neuroprune.plotting.development import plot_development
+from neuroprune.plotting.graphs import (
+    plot_adjacency,
+    plot_against_null,
+    plot_analysis,
+    plot_degrees,
+    plot_null_values,
+)
 from neuroprune.plotting.inputs import example_cells, plot_fates, plot_strengths
 from neuroprune.plotting.lives import strongest_inputs
+from neuroprune.plotting.motifs import plot_motif, plot_motif_profile
 from neuroprune.plotting.style import STYLE, save_figure
 
 __all__ = [
     "STYLE",
     "example_cells",
+    "plot_adjacency",
+    "plot_against_null",
+    "plot_analysis",
     "plot_causes",
     "plot_course",
+    "plot_degrees",
     "plot_development",
     "plot_fates",
     "plot_living",
+    "plot_motif",
+    "plot_motif_profile",
+    "plot_null_values",
     "plot_strengths",
     "save_figure",
     "strongest_inputs",

@@ -7,16 +7,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from neuroprune.core.errors import GraphError
-from neuroprune.plotting.motifs import plot_motif, plot_motif_profile
+from neuroprune.plotting.motifs import label_motifs, plot_motif_profile
 from neuroprune.plotting.style import BLUE, GREY, PALE, VERMILLION, age_axis, axes, styled
 
 if TYPE_CHECKING:
     from neuroprune.netsci import Analysis, Graph, NullTest
 
-LARGEST_SPY = 4000
-"""Nodes above which an adjacency matrix is drawn as densities of blocks rather than as points."""
+BLOCKS = 400
+"""Nodes above which an adjacency matrix is drawn as densities of so many blocks."""
 
 
 @styled
@@ -41,7 +42,10 @@ def plot_degrees(graph: "Graph", *, ax: Axes | None = None) -> Axes:
     for label, degree, colour in courses:
         values = np.sort(degree[degree > 0])
         if values.size:
-            ax.step(values, 1 - np.arange(values.size) / graph.n, where="pre", color=colour, label=label)
+            share = np.arange(values.size, 0, -1) / graph.n
+            ax.step(values, share, where="pre", color=colour, label=label)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_formatter(NullFormatter())
     ax.set(xscale="log", yscale="log", xlabel="degree d", ylabel="nodes with degree ≥ d")
     ax.legend()
     return ax
@@ -70,13 +74,10 @@ def plot_adjacency(graph: "Graph", membership: np.ndarray | None = None, *, ax: 
     place = np.empty(graph.n, np.int64)
     place[order] = np.arange(graph.n)
     rows, columns = place[graph.source], place[graph.target]
-    if graph.n <= LARGEST_SPY:
-        size = float(np.clip((140 / max(graph.n, 1)) ** 2, 0.05, 9))
-        ax.scatter(columns, rows, s=size, marker="s", color="black", linewidths=0, rasterized=True)
-    else:
-        counts, *_ = np.histogram2d(rows, columns, bins=400, range=[[0, graph.n]] * 2)
-        extent = (0, graph.n, graph.n, 0)
-        ax.imshow(np.log1p(counts), cmap="Greys", extent=extent, interpolation="nearest", rasterized=True)
+    blocks = min(BLOCKS, max(graph.n, 1))
+    counts, *_ = np.histogram2d(rows, columns, bins=blocks, range=[[0, max(graph.n, 1)]] * 2)
+    extent = (-0.5, graph.n - 0.5, graph.n - 0.5, -0.5)
+    ax.imshow(np.log1p(counts), cmap="Greys", extent=extent, interpolation="nearest", rasterized=True)
     for edge in np.flatnonzero(np.diff(group[order])) + 1:
         ax.axhline(edge - 0.5, color=VERMILLION, linewidth=0.5)
         ax.axvline(edge - 0.5, color=VERMILLION, linewidth=0.5)
@@ -111,10 +112,11 @@ def plot_null_values(test: "NullTest", names: Sequence[str], *, ax: Axes | None 
         z = f"z = {test.z[k]:.1f}" if np.isfinite(test.z[k]) else "no spread"
         ax.annotate(z, (test.observed[k] / mean, y), (0, 5), textcoords="offset points", ha="center", fontsize=6)
     ax.axvline(1, color=GREY, linewidth=0.6, zorder=0)
-    ax.set_yticks(range(len(rows)), [test.names[k].replace("_", " ").replace(".", ", ") for k in rows])
+    ax.set_yticks(range(len(rows)), [_words(test.names[k]) for k in rows], fontsize=6)
     ax.set_ylim(len(rows) - 0.4, -0.7)
     ax.margins(x=0.12)
-    ax.set_xlabel(f"observed / mean of the null “{test.null}”")
+    ax.set_xlabel("observed / mean of the null")
+    ax.set_title(f"null “{test.null}”", fontsize=7)
     return ax
 
 
@@ -156,7 +158,7 @@ def plot_against_null(
     ax.plot(ages, mean, color=GREY)
     ax.plot(ages, observed, "o-", color=BLUE, markersize=3.5, label="observed")
     age_axis(ax, float(np.min(ages)), float(np.max(ages)))
-    ax.set_ylabel(name.replace("_", " ").replace(".", ", "))
+    ax.set_ylabel(_words(name))
     ax.set_ylim(bottom=0)
     ax.legend()
     return ax
@@ -175,41 +177,33 @@ def plot_analysis(analysis: "Analysis") -> Figure:
     -------
     Figure
     """
-    figure = plt.figure(figsize=(7.2, 5.6), layout="constrained")
-    grid = figure.add_gridspec(2, 6, height_ratios=(1, 0.95))
+    figure = plt.figure(figsize=(7.2, 5.8), layout="none")
     graph, test = analysis.graph, analysis.test
-    adjacency = plot_adjacency(graph, _membership(graph), ax=figure.add_subplot(grid[0, :2]))
-    adjacency.set_title(f"{graph.n:,} nodes, {graph.m:,} edges", fontsize=7)
-    plot_degrees(graph, ax=figure.add_subplot(grid[0, 2:4]))
-    values = figure.add_subplot(grid[0, 4:])
+    adjacency = plot_adjacency(graph, _membership(graph), ax=figure.add_axes((0.05, 0.54, 0.25, 0.40)))
+    adjacency.set_title(f"{graph.n:,} nodes, {graph.m:,} {'arcs' if graph.directed else 'edges'}", fontsize=7)
+    plot_degrees(graph, ax=figure.add_axes((0.40, 0.57, 0.2, 0.37)))
+    values, motifs = figure.add_axes((0.78, 0.57, 0.2, 0.37)), figure.add_axes((0.08, 0.15, 0.9, 0.32))
     if test is None:
         names = ("clustering.undirected", "clustering.fagiolo", "transitivity", "efficiency", "reciprocity")
         shown = [name for name in names if np.isfinite(analysis.values[name])]
         values.barh(range(len(shown)), [analysis.values[name] for name in shown], 0.6, color=BLUE)
-        values.set_yticks(range(len(shown)), [name.replace(".", ", ") for name in shown])
+        values.set_yticks(range(len(shown)), [_words(name) for name in shown], fontsize=6)
         values.invert_yaxis()
         values.set_xlabel("value")
-        _plot_counts(analysis, figure.add_subplot(grid[1, :]))
+        counts = {k: v for k, v in analysis.triads.to_dict().items() if k not in ("003", "012", "102")}
+        motifs.bar(range(len(counts)), list(counts.values()), 0.62, color=BLUE)
+        motifs.set_yscale("symlog")
+        motifs.set_ylabel("induced triads")
+        label_motifs(motifs, list(counts))
     else:
         shown = [name for name in test.names if not name.startswith(("triads.", "tetrads.", "reachable"))]
         plot_null_values(test, shown, ax=values)
-        plot_motif_profile(test, ax=figure.add_subplot(grid[1, :]))
+        plot_motif_profile(test, ax=motifs)
     return figure
 
 
-def _plot_counts(analysis: "Analysis", ax: Axes) -> None:
-    """Draw the counts of the connected triads, with pictograms."""
-    counts = {k: v for k, v in analysis.triads.to_dict().items() if k not in ("003", "012", "102")}
-    ax.bar(range(len(counts)), list(counts.values()), 0.62, color=BLUE)
-    ax.set_yscale("symlog")
-    ax.set_xticks(range(len(counts)), [str(label) for label in counts], fontsize=5.5)
-    ax.tick_params(axis="x", length=0, pad=1)
-    ax.set_xlim(-0.6, len(counts) - 0.4)
-    ax.set_ylabel("induced triads")
-    width = 0.062
-    for k, label in enumerate(counts):
-        inset = ax.inset_axes((k / len(counts) + (1 / len(counts) - width) / 2, -0.34, width, 0.2))
-        plot_motif(str(label), ax=inset)
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace(".", ", ")
 
 
 def _membership(graph: "Graph") -> np.ndarray | None:

@@ -73,8 +73,8 @@ def plot_motif_profile(test: "NullTest", *, ax: Axes | None = None) -> Axes:
     ----------
     test : NullTest
         Of the statistic ``"triads"``, among others. Bars show the interval that holds the given part of the null
-        samples, dots the observed counts, both in standard deviations of the null; a filled dot is significant at
-        0.05 after the correction of the test.
+        samples, dots the observed counts, both in standard deviations of the null; a filled dot has p < 0.05 after
+        the correction of the test.
     ax : Axes, optional
 
     Returns
@@ -104,20 +104,23 @@ def plot_motif_profile(test: "NullTest", *, ax: Axes | None = None) -> Axes:
     ax.plot(x[~certain], z[~certain], "o", color=BLUE, markersize=4.5, markerfacecolor="white")
     undefined = ~np.isfinite(z)
     ax.plot(x[undefined], np.zeros(undefined.sum()), "x", color=GREY, markersize=4)
-    ax.set_xticks(x, labels, rotation=0, fontsize=5.5)
-    ax.tick_params(axis="x", length=0, pad=1)
-    ax.set_xlim(-0.6, len(rows) - 0.4)
+    label_motifs(ax, labels)
     ax.set_ylabel(f"z in the null “{test.null}”")
-    width = 0.062
-    for k, label in enumerate(labels):
-        inset = ax.inset_axes((k / len(rows) + (1 / len(rows) - width) / 2, -0.34, width, 0.2))
-        plot_motif(label, ax=inset)
     handles = [
-        Line2D([], [], marker="o", linestyle="", color=BLUE, markersize=4.5, label="significant"),
-        Line2D([], [], marker="o", linestyle="", color=BLUE, markerfacecolor="white", markersize=4.5, label="not"),
+        Line2D([], [], marker="o", linestyle="", color=BLUE, markersize=4.5, label="p < 0.05"),
+        Line2D([], [], marker="o", linestyle="", color=BLUE, markerfacecolor="white", markersize=4.5, label="p ≥ 0.05"),
         Line2D([], [], color=PALE, linewidth=5, label=f"{test.interval:.0%} of {test.samples:,} null samples"),
     ]
     if undefined.any():
         handles.append(Line2D([], [], marker="x", linestyle="", color=GREY, markersize=4, label="no spread"))
     ax.legend(handles=handles, loc="best", ncols=2, fontsize=6)
     return ax
+
+
+def label_motifs(ax: Axes, labels: list[str]) -> None:
+    """Put the names of motifs, and their pictograms, below an axis with one place for each."""
+    ax.set_xticks(range(len(labels)), labels, fontsize=6)
+    ax.tick_params(axis="x", length=0, pad=1)
+    ax.set_xlim(-0.5, len(labels) - 0.5)
+    for k, label in enumerate(labels):
+        plot_motif(label, ax=ax.inset_axes((k - 0.38, -0.36, 0.76, 0.24), transform=ax.get_xaxis_transform()))

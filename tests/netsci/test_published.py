@@ -90,7 +90,7 @@ def test_a_known_value_is_reproduced(known):
 def test_the_fraction_of_contacts_that_carry_a_synapse(known):
     brain = connectome(known.dataset)
     contact = connectome(known.dataset.replace("/common", "/contact"))
-    touching = contact.subgraph([k for k, name in enumerate(contact.names) if name in set(brain.names)])
+    touching = contact.subgraph([k for k, name in enumerate(contact.names or ()) if name in set(brain.names or ())])
     assert touching.names == brain.names
     pairs = {(u, v) for u, v in zip(touching.source.tolist(), touching.target.tolist(), strict=True)}
     synaptic = brain.undirected()
