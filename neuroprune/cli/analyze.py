@@ -156,7 +156,7 @@ def _print(name: str, found: "Analysis", figure: Path | None) -> None:
 
     console = stdout_console()
     graph, test = found.graph, found.test
-    console.print(f"{name}: {repr(graph)[1:-1].removeprefix('Graph: ')}", markup=False)
+    console.print(f"{name}: {repr(graph)[1:-1].removeprefix('Graph: ')}", markup=False, soft_wrap=True)
     if test is not None:
         console.print(f"null    {test.null}, {test.samples:,} samples, seed {test.seed}", markup=False, soft_wrap=True)
     for note in found.notes:

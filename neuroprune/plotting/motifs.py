@@ -99,10 +99,10 @@ def plot_motif_profile(test: "NullTest", *, ax: Axes | None = None) -> Axes:
     ax.bar(x, high - low, 0.62, low, color=PALE, linewidth=0)
     ax.axhline(0, color=GREY, linewidth=0.6)
     adjusted = test.p if test.p_adjusted is None else test.p_adjusted
-    certain = adjusted[rows] < 0.05
-    ax.plot(x[certain], z[certain], "o", color=BLUE, markersize=4.5)
-    ax.plot(x[~certain], z[~certain], "o", color=BLUE, markersize=4.5, markerfacecolor="white")
     undefined = ~np.isfinite(z)
+    certain = adjusted[rows] < 0.05
+    for chosen, fill in ((certain & ~undefined, BLUE), (~certain & ~undefined, "white")):
+        ax.plot(x[chosen], z[chosen], "o", color=BLUE, markersize=4.5, markerfacecolor=fill)
     ax.plot(x[undefined], np.zeros(undefined.sum()), "x", color=GREY, markersize=4)
     label_motifs(ax, labels)
     ax.set_ylabel(f"z in the null “{test.null}”")

@@ -72,7 +72,9 @@ def test_a_larger_history_equals_networkx():
     n, steps, m = 40, 12, 500
     source, target = rng.integers(0, n, (2, m))
     birth = rng.integers(0, 6, m)
-    rows = list(zip(source.tolist(), target.tolist(), birth.tolist(), (birth + rng.integers(1, 9, m)).tolist(), strict=True))
+    rows = list(
+        zip(source.tolist(), target.tolist(), birth.tolist(), (birth + rng.integers(1, 9, m)).tolist(), strict=True)
+    )
     found = history_of(n, steps, rows)
     for step in (0, 5, 11):
         peer = as_networkx(graph_at(n, rows, step))
@@ -109,9 +111,7 @@ def grown() -> Record:
     """Let four cells of three inputs each lose some at random, from P3 to P5."""
     ids = np.arange(12).reshape(4, 3)
     table = Table("cells", ids, ids >= 0, 1.0 + ids % 3, ids % 5, {})
-    return develop(
-        TableSubstrate(Tables([table]), [{}]), [RandomPruning(rate=0.5)], clock=Clock(3.0, 5.0, 0.5), seed=1
-    )
+    return develop(TableSubstrate(Tables([table]), [{}]), [RandomPruning(rate=0.5)], clock=Clock(3.0, 5.0, 0.5), seed=1)
 
 
 def test_the_record_of_a_run_becomes_a_bipartite_history():
