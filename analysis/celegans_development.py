@@ -30,7 +30,7 @@ def main() -> None:
     lines = [
         f"neuroprune {__version__}: python analysis/celegans_development.py --samples {options.samples} "
         f"--modularity-samples {options.modularity_samples}",
-        f"{brains[0].n} neurons that all brains have; null model degree+reciprocity; C undirected, loose: in no triangle.",
+        f"{brains[0].n} neurons that all brains have; null model degree+reciprocity; loose: in no triangle.",
         "",
         f"{'stage':8} {'edges':>6} {'C':>6} {'C/C_null':>9} {'z':>6} {'loose':>6} {'Q':>6} {'Q/Q_null':>9} "
         f"{'profile r':>10}",

@@ -128,8 +128,9 @@ def from_scipy(matrix: "sp.sparray | sp.spmatrix", *, directed: bool = True, wei
     """
     import scipy.sparse as sp
 
-    if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise GraphError(f"the matrix has shape {matrix.shape}: an adjacency matrix is square")
+    shape: tuple[int, ...] = matrix.shape  # type: ignore[union-attr]
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise GraphError(f"the matrix has shape {shape}: an adjacency matrix is square")
     compressed = sp.csr_array(matrix)
     compressed.sum_duplicates()
     if not directed:
@@ -141,7 +142,7 @@ def from_scipy(matrix: "sp.sparray | sp.spmatrix", *, directed: bool = True, wei
     there = coo.data != 0
     source, target = coo.coords[0][there], coo.coords[1][there]
     weight = coo.data[there] if weighted else None
-    return Graph.from_coo(source, target, weight, matrix.shape[0], directed=directed)
+    return Graph.from_coo(source, target, weight, shape[0], directed=directed)
 
 
 def from_networkx(graph: "nx.Graph", weight: str | None = None) -> Graph:

@@ -14,7 +14,7 @@ import numpy as np
 
 from neuroprune.core.errors import GraphError
 from neuroprune.netsci.graph import Graph
-from neuroprune.netsci.nulls_samplers import DEFAULT_BINS, NULLS, Bins, null_sampler
+from neuroprune.netsci.nulls_samplers import DEFAULT_BINS, NULLS, Bins, null_sampler, whole
 
 __all__ = ["NULLS", "Mixing", "mixing", "randomize", "sample_nulls", "seed_of"]
 
@@ -28,6 +28,11 @@ def seed_of(rng: Any) -> int:
         An integer stands for itself, a SeedSequence for a hash of it; None is entropy of the system; a generator is
         asked for its next number.
 
+    Returns
+    -------
+    int
+        What is not given as an integer is below 2**53, which every reader of JSON keeps exact.
+
     Raises
     ------
     GraphError
@@ -40,11 +45,11 @@ def seed_of(rng: Any) -> int:
     if rng is None:
         rng = np.random.SeedSequence()
     if isinstance(rng, np.random.SeedSequence):
-        return int.from_bytes(rng.generate_state(2, np.uint64).tobytes(), "little")
+        return int(rng.generate_state(1, np.uint64)[0] >> np.uint64(11))
     if isinstance(rng, np.random.BitGenerator):
         rng = np.random.Generator(rng)
     if isinstance(rng, np.random.Generator):
-        return int(rng.integers(2**63))
+        return int(rng.integers(2**53))
     raise GraphError(f"rng={rng!r}: it must be None, an integer, a numpy Generator, BitGenerator or SeedSequence")
 
 
@@ -135,7 +140,7 @@ def sample_nulls(
     Graph
     """
     sampler, seed = null_sampler(graph, null, method=method, moves=moves, bins=bins), seed_of(rng)
-    return (sampler.sample(seed, index)[0] for index in range(samples))
+    return (sampler.sample(seed, index)[0] for index in range(whole("samples", samples, 0)))
 
 
 @dataclass(frozen=True)
@@ -175,13 +180,14 @@ def mixing(
     method: str | None = None,
     moves: tuple[int, ...] = (1, 2, 5, 10, 20, 40),
     samples: int = 10,
+    bins: Bins = DEFAULT_BINS,
     rng: Any = None,
 ) -> Mixing:
     """Tell after how many moves samples of a null model stop changing.
 
     Parameters
     ----------
-    graph, null, method, rng
+    graph, null, method, bins, rng
         As for :func:`randomize`.
     moves : tuple of int
         Numbers of moves to compare.
@@ -200,15 +206,15 @@ def mixing(
     """
     from neuroprune.netsci.triangles import triangle_sums
 
-    if null_sampler(graph, null, method=method).method is None:
+    if null_sampler(graph, null, method=method, bins=bins).method is None:
         raise GraphError(f"samples of the null model {null!r} are independent: there is nothing to mix")
     seed = seed_of(rng)
     observed = graph.source.astype(np.int64) * graph.n + graph.target
     rows = []
     for count in moves:
-        sampler = null_sampler(graph, null, method=method, moves=count)
+        sampler = null_sampler(graph, null, method=method, moves=count, bins=bins)
         found = []
-        for index in range(samples):
+        for index in range(whole("samples", samples)):
             sample, accepted = sampler.sample(seed, index)
             key = sample.source.astype(np.int64) * graph.n + sample.target
             same = np.isin(key, observed, assume_unique=True).mean() if key.size else np.nan

@@ -11,12 +11,15 @@ import numpy as np
 from neuroprune.core.errors import GraphError
 from neuroprune.netsci.graph import Graph
 from neuroprune.netsci.nulls import seed_of
-from neuroprune.netsci.nulls_samplers import null_sampler
+from neuroprune.netsci.nulls_samplers import DEFAULT_BINS, Bins, null_sampler, whole
 
 Statistic = str | Callable[[Graph], float | Mapping[str, float]]
 CORRECTIONS = ("holm", "bh")
 RESAMPLES = 1000
 """Bootstrap resamples of the null values behind an interval of z."""
+
+ROUNDING = 1e-12
+"""Relative difference up to which two values of a statistic are the same."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,6 +129,7 @@ def null_test(
     *,
     method: str | None = None,
     moves: int | None = None,
+    bins: Bins = DEFAULT_BINS,
     rng: Any = None,
     workers: int = 1,
     correction: str | None = "bh",
@@ -140,7 +144,7 @@ def null_test(
     statistics : str, callable, sequence of these, or mapping of names to callables
         Names are those of :func:`~neuroprune.netsci.measures.measure`. A callable takes a graph and returns a number,
         or a mapping of names to numbers.
-    null, method, moves, rng
+    null, method, moves, bins, rng
         As for :func:`~neuroprune.netsci.nulls.randomize`.
     samples : int, default 1000
         At least 2.
@@ -176,15 +180,12 @@ def null_test(
     >>> test["triads.030C"]["observed"], test["triads.030C"]["z"] > 1
     (2.0, True)
     """
-    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 2:
-        raise GraphError(f"samples={samples!r}: a spread needs at least 2")
-    if workers < 1:
-        raise GraphError(f"workers={workers!r}: there must be at least one")
+    samples, workers = whole("samples", samples, 2), whole("workers", workers)
     if correction not in (None, *CORRECTIONS):
         raise GraphError(f"correction={correction!r}: it must be one of {', '.join(CORRECTIONS)}, or None")
     if not 0 < interval < 1:
         raise GraphError(f"interval={interval!r}: a coverage is between 0 and 1")
-    sampler, seed = null_sampler(graph, null, method=method, moves=moves), seed_of(rng)
+    sampler, seed = null_sampler(graph, null, method=method, moves=moves, bins=bins), seed_of(rng)
     measures = _measures(statistics)
     first = _measured(measures, graph)
     names = tuple(first)
@@ -194,20 +195,19 @@ def null_test(
         found = _measured(measures, sample)
         if tuple(found) != names:
             raise GraphError(f"statistics are named {', '.join(found)} in a sample, but {', '.join(names)} before")
-        if progress is not None:
-            progress(index + 1)
         return list(found.values()), accepted
 
-    if workers == 1:
-        results = [measured(index) for index in range(samples)]
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            results = list(pool.map(measured, range(samples)))
-    values = np.array([row for row, _ in results], np.float64).reshape(samples, len(names))
-    accepted = sum(accepted for _, accepted in results)
+    values = np.empty((samples, len(names)))
+    total = 0
+    with ThreadPoolExecutor(workers) as pool:
+        for done, (row, accepted) in enumerate((map if workers == 1 else pool.map)(measured, range(samples))):
+            values[done] = row
+            total += accepted
+            if progress is not None:
+                progress(done + 1)
     observed = np.array(list(first.values()), np.float64)
     mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1)
-    sd[np.ptp(values, axis=0) == 0] = 0.0
+    sd[~_spread(values)] = 0.0
     p = p_values(observed, values)
     edges = (50 * (1 - interval), 50 * (1 + interval))
     low, high = np.percentile(values, edges, axis=0)
@@ -228,8 +228,8 @@ def null_test(
         null,
         sampler.method,
         sampler.moves,
-        accepted / (samples * sampler.proposals) if sampler.proposals else math.nan,
-        int(samples),
+        total / (samples * sampler.proposals) if sampler.proposals else math.nan,
+        samples,
         seed,
         interval,
         correction,
@@ -241,7 +241,11 @@ def _measures(statistics: Any) -> list[tuple[str, Callable[[Graph], Any]]]:
     from neuroprune.netsci.measures import measure
 
     if isinstance(statistics, Mapping):
-        return list(statistics.items())
+        chosen = list(statistics.items())
+        for name, statistic in chosen:
+            if not callable(statistic):
+                raise GraphError(f"{statistic!r}, called {name!r}, is no statistic: it must be callable")
+        return chosen or _measures(())
     if isinstance(statistics, str) or callable(statistics):
         statistics = [statistics]
     chosen = []
@@ -273,30 +277,56 @@ def _z(observed: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
 
 
 def p_values(observed: np.ndarray, values: np.ndarray) -> np.ndarray:
-    tolerance = 1e-12 * np.abs(observed)
+    """Return two-sided add-one p-values, see :func:`null_test`.
+
+    Parameters
+    ----------
+    observed : array of float64, shape (statistics,)
+    values : array of float64, shape (samples, statistics)
+
+    Examples
+    --------
+    >>> p_values(np.array([3.0]), np.array([[1.0], [2.0], [2.0], [1.0]])).tolist()
+    [0.4]
+    """
+    tolerance = ROUNDING * np.abs(observed)
     above = 1 + (values >= observed - tolerance).sum(axis=0)
     below = 1 + (values <= observed + tolerance).sum(axis=0)
     p = np.minimum(1.0, 2 * np.minimum(above, below) / (len(values) + 1))
     return np.where(np.isfinite(observed) & np.isfinite(values).all(axis=0), p, np.nan)
 
 
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Return which statistics differ between samples by more than rounding; not those that are undefined in one."""
+    low, high = values.min(axis=0), values.max(axis=0)
+    return np.isfinite(low + high) & (high - low > ROUNDING * np.maximum(np.abs(low), np.abs(high)))
+
+
 def _z_intervals(
     observed: np.ndarray, values: np.ndarray, edges: tuple[float, float], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bootstrap interval of each z, NaN where z is."""
+    low, high = np.full((2, observed.size), np.nan)
+    defined = _spread(values) & np.isfinite(observed)
+    if not defined.any():
+        return low, high
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2**32 - 1,)))
     samples = len(values)
-    resampled = np.empty((RESAMPLES, observed.size))
-    squares = values**2
-    for row in resampled:
+    # From the mean, so that squares of large counts lose nothing.
+    centre = values[:, defined].mean(axis=0)
+    away = values[:, defined] - centre
+    resampled = np.empty((RESAMPLES, away.shape[1]))
+    rows = max(1, 2**22 // samples)
+    for first in range(0, RESAMPLES, rows):
         # How often each sample is taken says all about a resample: its mean and SD follow from two products.
-        taken = rng.multinomial(samples, np.full(samples, 1 / samples))
-        mean = taken @ values / samples
-        variance = (taken @ squares / samples - mean**2) * samples / (samples - 1)
-        row[:] = _z(observed, mean, np.sqrt(np.maximum(variance, 0)))
-    low, high = np.full((2, observed.size), np.nan)
-    spread = np.ptp(values, axis=0) > 0
-    if spread.any():
-        low[spread], high[spread] = np.nanpercentile(resampled[:, spread], edges, axis=0)
+        count = min(rows, RESAMPLES - first)
+        drawn = rng.integers(samples, size=(count, samples)) + samples * np.arange(count)[:, None]
+        taken = np.bincount(drawn.ravel(), minlength=count * samples).reshape(count, samples) / samples
+        mean = taken @ away
+        variance = np.maximum(taken @ away**2 - mean**2, 0) * samples / (samples - 1)
+        resampled[first : first + count] = _z(observed[defined] - centre, mean, np.sqrt(variance))
+    # A resample of few samples may hold one of them only and has no z.
+    low[defined], high[defined] = np.nanpercentile(resampled, edges, axis=0)
     return low, high
 
 

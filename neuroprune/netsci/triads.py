@@ -9,6 +9,7 @@ from itertools import product
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
 from neuroprune.core.errors import GraphError
 from neuroprune.netsci.adjacency import CODE_BITS, CODE_MASK
@@ -77,8 +78,8 @@ def triad_edges(label: str) -> list[tuple[int, int]]:
     pairs = ((0, 1), (0, 2), (1, 2))
     drawings = [codes for codes in product(range(4), repeat=3) if triad_class(*codes) == label]
     codes = min(drawings, key=lambda codes: (0 in codes and codes[2] != 0, codes[0] != codes[1], codes))
-    arcs = [pair for pair, code in zip(pairs, codes, strict=True) if code & 1]
-    return sorted(arcs + [pair[::-1] for pair, code in zip(pairs, codes, strict=True) if code & 2])
+    arcs = [(u, v) for (u, v), code in zip(pairs, codes, strict=True) if code & 1]
+    return sorted(arcs + [(v, u) for (u, v), code in zip(pairs, codes, strict=True) if code & 2])
 
 
 def _closed_table() -> np.ndarray:
@@ -151,7 +152,7 @@ def count_wedges(degrees):  # pragma: no cover
     return wedges
 
 
-def assemble(n: int, closed: np.ndarray, wedges: np.ndarray, asymmetric: np.ndarray, mutual: np.ndarray) -> np.ndarray:
+def assemble(n: int, closed: np.ndarray, wedges: np.ndarray, asymmetric: ArrayLike, mutual: ArrayLike) -> np.ndarray:
     """Return the census of one graph, or of many, from what was counted in them.
 
     Parameters

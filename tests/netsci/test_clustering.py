@@ -1,5 +1,7 @@
 """Clustering: each definition against its matrix form, networkx and igraph, and what pruning cannot do to it."""
 
+from typing import Any
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -73,7 +75,8 @@ def test_local_values_equal_networkx(graph):
     peer = as_networkx(graph)
     kind = "fagiolo" if graph.directed else "undirected"
     for weight in (None, "weight"):
-        expected = np.array([nx.clustering(peer, weight=weight)[u] for u in range(graph.n)])
+        found: Any = nx.clustering(peer, weight=weight)
+        expected = np.array([found[u] for u in range(graph.n)])
         ours = clustering(graph, kind, weight=weight and "onnela").local
         assert np.allclose(np.nan_to_num(ours), expected, rtol=1e-11, atol=1e-12)
 
@@ -135,6 +138,7 @@ def test_out_is_the_density_of_arcs_among_out_neighbours():
 
 def test_one_constant_keeps_a_history_comparable_and_the_maximum_does_not():
     before = Graph.from_coo([0, 1, 2, 3], [1, 2, 0, 0], [1.0, 1.0, 1.0, 8.0])
+    assert before.weight is not None
     after = before.keep(before.weight < 8)
     by_constant = [clustering(g, weight="onnela", normalize=8.0).local[1] for g in (before, after)]
     by_maximum = [clustering(g, weight="onnela").local[1] for g in (before, after)]

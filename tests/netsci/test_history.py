@@ -35,7 +35,7 @@ def graph_at(n: int, rows: list[tuple[int, int, int, int]], step: int) -> Graph:
 
 def history_of(n: int, steps: int, rows: list[tuple[int, int, int, int]]) -> History:
     columns = np.array(rows, int).reshape(-1, 4).T
-    return History.from_lives(*columns, n, steps)
+    return History.from_lives(columns[0], columns[1], columns[2], columns[3], n, steps)
 
 
 @settings(deadline=None, max_examples=200)
@@ -118,7 +118,7 @@ def test_the_record_of_a_run_becomes_a_bipartite_history():
     record = grown()
     found = History.from_record(record)
     assert found.times.tolist() == [3.0, 3.5, 4.0, 4.5, 5.0]
-    assert found.n == 4 + 5 and found.names[0] == "cell 0" and found.names[-1] == "axon 4"
+    assert found.names is not None and found.n == 4 + 5 and found.names[0] == "cell 0" and found.names[-1] == "axon 4"
     assert found.arcs().tolist() == [12, *record.development["living"].values.tolist()]
     assert 0 < found.arcs()[-1] < 12
     assert found.triad_census()[:, 8:].sum() == found.triad_census()[:, 10].sum() == 0  # no triangle, nothing mutual

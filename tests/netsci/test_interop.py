@@ -13,12 +13,12 @@ from neuroprune.netsci import Graph
 
 def same(a: Graph, b: Graph) -> bool:
     """Return whether two graphs hold the same."""
-    weights = (a.weight is None) == (b.weight is None) and (a.weight is None or np.array_equal(a.weight, b.weight))
+    binary = a.weight is None or b.weight is None
     return (
         (a.n, a.directed, a.names) == (b.n, b.directed, b.names)
         and np.array_equal(a.source, b.source)
         and np.array_equal(a.target, b.target)
-        and weights
+        and (a.weight is b.weight if binary else np.array_equal(a.weight, b.weight))  # type: ignore[arg-type]
     )
 
 
