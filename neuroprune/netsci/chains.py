@@ -133,9 +133,8 @@ def discard(table, shift, key):  # pragma: no cover
 
 
 # ---------------------------------------------------------------------- switching
-@intrinsic
-def prefetch(typingctx: Any, array: Any, index: Any) -> Any:  # pragma: no cover
-    """Ask the processor to bring the cache line of an entry of an array near."""
+def _prefetch(typingctx: Any, array: Any, index: Any) -> Any:  # pragma: no cover
+    """Generate the instruction that asks for the cache line of an entry of an array."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -147,6 +146,9 @@ def prefetch(typingctx: Any, array: Any, index: Any) -> Any:  # pragma: no cover
         return context.get_dummy_value()
 
     return types.void(array, index), generate
+
+
+prefetch: Any = intrinsic(_prefetch)
 
 
 def packed(tail: np.ndarray, head: np.ndarray) -> np.ndarray:

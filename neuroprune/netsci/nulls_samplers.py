@@ -128,7 +128,7 @@ def _rows(graph: Graph, method: str, moves: int) -> tuple[Draw, int]:
             target = unpacked(moved)[1]
         in_start, in_source = sort_rows(graph.n, start, graph.source, target)
         reverse_twin_cycles(graph.n, start, target, in_start, in_source, state)
-        return _sample(graph, graph.source, target, _shuffled(start, graph.weight, state)), accepted
+        return _sample(graph, graph.source, target, _shuffled(start, graph.weight, state)), int(accepted)
 
     return draw, moves * (graph.n // 2 if method == "curveball" else graph.m)
 

@@ -143,7 +143,7 @@ def null_test(
     graph : Graph
     statistics : str, callable, sequence of these, or mapping of names to callables
         Names are those of :func:`~neuroprune.netsci.measures.measure`. A callable takes a graph and returns a number,
-        or a mapping of names to numbers.
+        or a mapping of names to numbers; an infinite one counts as undefined.
     null, method, moves, bins, rng
         As for :func:`~neuroprune.netsci.nulls.randomize`.
     samples : int, default 1000
@@ -242,22 +242,14 @@ def _measures(statistics: Any) -> list[tuple[str, Callable[[Graph], Any]]]:
 
     if isinstance(statistics, Mapping):
         chosen = list(statistics.items())
-        for name, statistic in chosen:
-            if not callable(statistic):
-                raise GraphError(f"{statistic!r}, called {name!r}, is no statistic: it must be callable")
-        return chosen or _measures(())
-    if isinstance(statistics, str) or callable(statistics):
-        statistics = [statistics]
-    chosen = []
-    for statistic in statistics:
-        if isinstance(statistic, str):
-            chosen.append((statistic, measure(statistic)))
-        elif callable(statistic):
-            chosen.append((getattr(statistic, "__name__", "statistic"), statistic))
-        else:
-            raise GraphError(f"{statistic!r} is no statistic: it must be the name of a measure, or callable")
+    else:
+        several = [statistics] if isinstance(statistics, str) or callable(statistics) else statistics
+        chosen = [(s, measure(s)) if isinstance(s, str) else (getattr(s, "__name__", "statistic"), s) for s in several]
     if not chosen:
         raise GraphError("no statistics were given: there must be at least one")
+    for _, statistic in chosen:
+        if not callable(statistic):
+            raise GraphError(f"{statistic!r} is no statistic: it must be the name of a measure, or callable")
     return chosen
 
 
@@ -268,7 +260,7 @@ def _measured(measures: list[tuple[str, Callable[[Graph], Any]]], graph: Graph) 
         for key, number in (value if isinstance(value, Mapping) else {name: value}).items():
             if key in found:
                 raise GraphError(f"two statistics are called {key!r}: give them names in a mapping")
-            found[key] = float(number)
+            found[key] = float(number) if math.isfinite(number) else math.nan
     return found
 
 

@@ -98,10 +98,12 @@ def save_figure(figure: Figure, *paths: Path | str) -> None:
     *paths : path
         Folders are made as needed.
     """
-    for path in map(Path, paths):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-        figure.savefig(path, metadata=undated.get(path.suffix))
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    # Saving a figure without a layout engine would leave it with the one of the style, for the next file.
+    with plt.rc_context({"figure.constrained_layout.use": False}):
+        for path in map(Path, paths):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, metadata=undated.get(path.suffix))
 
 
 def cause_colours(record: "Record") -> dict[str, str]:

@@ -240,7 +240,7 @@ def test_samples_keep_what_their_null_says(graph: Graph, how: tuple[str, str | N
         assert all(weights[u, v] == weights[v, u] for u, v in weights)
     elif null not in ("gnm", "weights"):
         strength = [np.bincount(g.source, g.weight, minlength=graph.n) for g in (graph, sample)]
-        assert np.array_equal(*strength)
+        assert np.array_equal(strength[0], strength[1])
 
 
 def test_mutual_arcs_deal_their_weights_apart_from_others() -> None:

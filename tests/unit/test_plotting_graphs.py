@@ -16,6 +16,7 @@ from neuroprune.plotting import (
     plot_motif,
     plot_motif_profile,
     plot_null_values,
+    save_figure,
 )
 
 
@@ -103,4 +104,4 @@ def test_a_measure_over_age_with_its_null():
 def test_a_page_fits_a_graph_with_and_without_a_null(null, tmp_path):
     figure = plot_analysis(analyze(clustered(), null, 20, rng=1))
     assert len(figure.axes) == 4
-    figure.savefig(tmp_path / "page.png")
+    save_figure(figure, tmp_path / "page.png", tmp_path / "page.svg")
