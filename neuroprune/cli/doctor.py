@@ -23,9 +23,10 @@ _NEEDED = (
     "h5netcdf",
     "h5py",
     "networkx",
+    "numba",
     "matplotlib",
 )
-_OPTIONAL = {"torch": "the bridge to torch", "igraph": "communities"}
+_OPTIONAL = {"torch": "the bridge to torch", "igraph": "communities", "leidenalg": "directed communities"}
 _ROOM = 1e9
 
 

@@ -120,7 +120,7 @@ def analyze(
     Examples
     --------
     >>> analyze(Graph.from_coo([0, 1, 2, 2], [1, 2, 0, 3])).to_dict()["clustering"]
-    {'undirected': 0.5833333333333334, 'fagiolo': 0.25}
+    {'undirected': 0.5833333333333334, 'fagiolo': 0.2916666666666667}
     """
     if graph.n == 0:
         raise GraphError("a graph without nodes has nothing to analyze")

@@ -52,10 +52,10 @@ def test_an_undirected_graph_has_mutual_dyads_only(graph):
     assert census["300"] == sum(a[u, v] * a[u, w] * a[v, w] for u, v, w in combinations(range(graph.n), 3))
 
 
-@pytest.mark.parametrize("density", [0.01, 0.1, 0.4])
+@pytest.mark.parametrize("density", [0.02, 0.4])
 def test_the_census_equals_igraph_where_rows_are_longer_than_the_packed_fields(density):
     igraph = pytest.importorskip("igraph")
-    graph = random_graph(450, density, 3)
+    graph = random_graph(260, density, 3)
     peer = igraph.Graph(graph.n, list(zip(graph.source.tolist(), graph.target.tolist(), strict=True)), directed=True)
     expected = peer.triad_census()
     ours = triad_census(graph).to_dict()

@@ -67,11 +67,16 @@ def use(wheel: Path, scratch: Path) -> None:
     assert command("--version").split() == ["neuroprune", version]
     assert "cerebellum" in command("models")
     assert "competition" in command("rules")
+    worm = json.loads(command("analyze", "celegans_varshney2011", *"--null degree --samples 50 --json".split()))
+    assert (worm["n"], worm["m"], worm["triads"]["030T"]) == (279, 2194, 1453), worm
+    assert worm["null"]["triads"]["030T"]["sd"] > 0, worm["null"]
     report = json.loads(command(*SHORT_RUN, "--out", "out", "--json"))
     assert report["complete"] is True, report
     assert [row["age"] for row in report["ages"]][-1] == "P4", report["ages"]
     assert (empty / report["record"]).stat().st_size > 0
     assert (empty / report["figure"]).stat().st_size > 0
+    command("analyze", report["record"], "--age", "P4", "--figure", "out/graph.png")
+    assert (empty / "out" / "graph.png").stat().st_size > 0
     assert {path.name for path in empty.iterdir()} == {"out"}
 
 
