@@ -1,4 +1,4 @@
-"""Draw how the brain of C. elegans grows up: clustering against its null at each stage, motifs at birth and as adult."""
+"""Draw how the brain of C. elegans grows up: clustering against its null by stage, motifs at birth and as adult."""
 
 import argparse
 import os

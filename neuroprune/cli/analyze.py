@@ -71,9 +71,14 @@ def analyze(
         return
     if null is not None and null not in NULLS:
         raise SpecificationError(f"no null model {null!r}; there are {', '.join(NULLS)}")
-    if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
+    if figure is not None and figure.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise SpecificationError(f"cannot draw {str(figure)!r}: its name must end in .png, .svg or .pdf")
     opened = _open(graph, age, weight, threshold, keep_isolated, undirected)
+    if opened.n == 0:
+        raise GraphError(
+            f"no edges are left in {graph}: {opened.self_loops} self-loops were removed, and edges of weight 0 "
+            "or below a threshold; --keep-isolated keeps their nodes"
+        )
     found = analyze_graph(opened, null, samples, motifs=int(motifs), rng=seed, workers=workers)
     if figure is not None:
         from neuroprune.plotting import plot_analysis, save_figure
@@ -118,10 +123,13 @@ def _open_whole(path: Path, name: str, age: str | None, weight: str | None, weig
 
     column = weight or ("weight" if weighted else None)
     if path.suffix == ".nc":
-        from neuroprune.core.clock import parse_age
+        from neuroprune.core.clock import format_age, parse_age
         from neuroprune.record import open_record
 
-        opened = Graph.from_record(open_record(path), None if age is None else parse_age(age))
+        record = open_record(path)
+        opened = Graph.from_record(record, None if age is None else parse_age(age))
+        if column is not None and opened.weight is None:
+            raise GraphError(f"weights are in {name} at {', '.join(map(format_age, record.ages))} only, not at {age}")
     elif path.suffix == ".graphml":
         return Graph.read_graphml(path, column)
     else:

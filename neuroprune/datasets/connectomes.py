@@ -140,7 +140,7 @@ def describe(name: str) -> Connectome:
     if parts:
         raise GraphError(f"{name!r} has several parts, name one: {', '.join(parts)}")
     near = difflib.get_close_matches(name, CATALOGUE, 3, 0.4)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
     raise GraphError(f"no connectome {name!r}{hint} There are {', '.join(_families())}, and parts of them")
 
 

@@ -72,6 +72,10 @@ class Analysis:
             content["null"] = {"name": test.pop("null")} | test | nested(statistics)
         return content
 
+    def __repr__(self) -> str:
+        against = "" if self.test is None else f", null {self.test.null!r}"
+        return f"<Analysis of {self.graph!r}{against}>"
+
 
 def analyze(
     graph: Graph,
@@ -127,11 +131,15 @@ def analyze(
     if motifs not in (3, 4):
         raise GraphError(f"motifs={motifs!r}: motifs of 3 or of 4 nodes can be counted")
     names = ["reciprocity", "clustering", "edges_in_no_triangle", "paths"]
-    if graph.weight is not None:
+    notes = []
+    if graph.weight is not None and (graph.weight < 0).any():
+        notes.append("Some weights are negative, for which weighted clustering is not defined: it is left out.")
+    elif graph.weight is not None:
         names.insert(2, "weighted_clustering")
     two_sided = graph.directed and graph.arcs > 0 and layers(graph) is not None
     if two_sided:
         names.append("bipartite")
+        notes.append(NO_TRIANGLES)
     values: dict[str, float] = {}
     for name in names:
         values |= measure(name)(graph)
@@ -146,7 +154,7 @@ def analyze(
 
         statistics = [*names, "triads", *(["tetrads"] if motifs == 4 else [])]
         test = null_test(graph, statistics, null, samples, rng=rng, workers=workers, progress=progress)
-    return Analysis(graph, values, triad_census(graph), tetrads, test, (NO_TRIANGLES,) if two_sided else ())
+    return Analysis(graph, values, triad_census(graph), tetrads, test, tuple(notes))
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -253,9 +253,9 @@ def _normalized(graph: Graph, normalize: str | float) -> np.ndarray:
         raise GraphError("a binary graph has no weights; leave weight=None")
     if graph.arcs and graph.weight.min() < 0:
         e = int(graph.weight.argmin())
+        u, v = (x if graph.names is None else graph.names[x] for x in (graph.source[e], graph.target[e]))
         raise GraphError(
-            f"the weight of {graph.source[e]} -> {graph.target[e]} is {graph.weight[e]:g}: "
-            "weighted clustering is defined for positive weights"
+            f"the weight of {u} -> {v} is {graph.weight[e]:g}: weighted clustering is defined for positive weights"
         )
     if normalize == "max":
         constant = float(graph.weight.max()) if graph.arcs else 1.0

@@ -337,10 +337,12 @@ class Graph:
         Raises
         ------
         GraphError
-            If the graph is binary.
+            If the graph is binary, or the threshold not finite.
         """
         if self.weight is None:
             raise GraphError("a binary graph has no weights to threshold")
+        if not np.isfinite(weight):
+            raise GraphError(f"the threshold is {weight}: it must be a finite number")
         return self.keep(self.weight >= weight)
 
     def binary(self) -> "Graph":
@@ -442,6 +444,8 @@ def _number_of_nodes(source: np.ndarray, target: np.ndarray, n: int | None) -> i
     high = int(max(source.max(), target.max())) if source.size else -1
     if low < 0:
         raise GraphError(f"node {low} is negative: nodes are numbered from 0")
+    if n is not None and not isinstance(n, int | np.integer):
+        raise GraphError(f"n is {n!r}: the number of nodes must be an integer")
     size = high + 1 if n is None else int(n)
     if size < 0:
         raise GraphError(f"n is {size}: a graph has no negative number of nodes")

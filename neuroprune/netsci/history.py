@@ -47,7 +47,6 @@ class Segments(NamedTuple):
 
     start: np.ndarray
     higher: np.ndarray
-    first: np.ndarray
     segments: np.ndarray
 
 
@@ -195,7 +194,7 @@ class History:
         GraphError
             If there is no such step.
         """
-        if not 0 <= step < self.steps:
+        if not isinstance(step, int | np.integer) or not 0 <= step < self.steps:
             raise GraphError(f"step {step} does not exist in a history of {self.steps} steps, numbered from 0")
         lives = (self.birth <= step) & (step < self.death)
         return Graph(self.n, self.source[lives], self.target[lives], names=self.names)
@@ -291,10 +290,9 @@ class History:
         first = self._first_lives
         union = Graph(self.n, self.source[first], self.target[first])
         start, _, order, rank = union.forward
-        arcs = forward_arcs(self.n, *union.adjacency, start, order, rank, union.source, union.target)
-        higher, outward, inward = arcs
+        dyads = forward_arcs(self.n, *union.adjacency, start, order, rank, union.source, union.target)
         life = np.append(np.flatnonzero(first), first.size)
-        return Segments(start, higher, *build_segments(outward, inward, life, self.birth, self.death, directed))
+        return Segments(*build_segments(self.n, start, *dyads, life, self.birth, self.death, directed))
 
     @cached_property
     def _counts(self) -> Counts:
@@ -314,15 +312,13 @@ class History:
     def _sum_coefficients(self, dyads: Segments) -> np.ndarray:
         """Return the sum of the local coefficients at each step, in blocks of steps."""
         events = events_by_step(self.n, self.steps, *dyads)
-        block = max(1, BLOCK_BYTES // (8 * max(self.n, 1)))
+        block = max(1, BLOCK_BYTES // (8 * max(self.n, 1)) - 1)
         degrees = np.zeros((self.n, 4), np.int64)
         denominator = np.ones(self.n)
         sums = []
         for since in range(0, self.steps, block):
-            until = min(since + block, self.steps)
-            change = numerator_differences(self.n, since, until, *dyads)
-            numerator = np.zeros(self.n, np.int64)
-            sums.append(sweep_clustering(since, *events, change, degrees, numerator, denominator))
+            change = numerator_differences(self.n, since, min(since + block, self.steps), *dyads)
+            sums.append(sweep_clustering(since, *events, change, degrees, denominator))
         return np.concatenate(sums)
 
 
@@ -424,8 +420,8 @@ def _steps_of(what: str, values: ArrayLike, lives: int) -> np.ndarray:
 def _number_of_steps(birth: np.ndarray, death: np.ndarray, steps: int | None) -> int:
     if steps is None:
         steps = int(max(birth.max(initial=0), death.max(initial=0))) + 1
-    elif steps < 1:
-        raise GraphError(f"steps is {steps}: a history has at least one step")
+    elif not isinstance(steps, int | np.integer) or steps < 1:
+        raise GraphError(f"steps is {steps!r}: a history has an integer number of steps, at least one")
     if steps > MAX_STEPS:
         raise GraphError(f"a history of {steps:,} steps is too long, the limit is {MAX_STEPS:,}")
     return int(steps)

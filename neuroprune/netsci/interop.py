@@ -55,6 +55,8 @@ def _labels(values: Labels) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != 1:
         raise GraphError(f"labels have shape {array.shape}: there must be one for each edge")
+    if np.issubdtype(array.dtype, np.floating) and (array == np.floor(array)).all() and (abs(array) < 2**53).all():
+        array = array.astype(np.int64)  # what pandas makes of a column of numbers in which one was missing
     if np.issubdtype(array.dtype, np.integer):
         return array
     if array.size and all(isinstance(x, int | np.integer) and not isinstance(x, bool) for x in values):
@@ -67,11 +69,13 @@ def _joined(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     kinds = {array.dtype.kind for array in (source, target) if array.size}
     if "U" in kinds and len(kinds) > 1:
         source, target = source.astype(np.str_), target.astype(np.str_)
+    elif len(kinds) > 1:  # numpy would join int64 with uint64 as float64, which merges large numbers
+        source, target = source.astype(object), target.astype(object)
     return np.concatenate([source, target])
 
 
 def _is_range(labels: np.ndarray) -> bool:
-    return labels.dtype.kind in "iu" and bool((labels == np.arange(labels.size)).all())
+    return labels.dtype.kind in "iuO" and bool((labels == np.arange(labels.size)).all())
 
 
 def from_array(matrix: ArrayLike, *, directed: bool = True, weighted: bool = True) -> Graph:

@@ -81,6 +81,8 @@ def _read_columns(path: Path, column: str | None) -> tuple[list[str], list[str],
             for name in wanted:
                 if name not in header:
                     raise GraphError(f"{path} has no column {name!r}; it has {', '.join(map(repr, header))}")
+                if header.count(name) > 1:
+                    raise GraphError(f"{path} has {header.count(name)} columns {name!r}: one can be read")
             places = [header.index(name) for name in wanted]
             columns: list[list[str]] = [[] for _ in places]
             lines: list[int] = []

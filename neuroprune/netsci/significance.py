@@ -207,7 +207,7 @@ def null_test(
                 progress(done + 1)
     observed = np.array(list(first.values()), np.float64)
     mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1)
-    sd[~_spread(values)] = 0.0
+    sd[np.isfinite(sd) & ~_spread(values)] = 0.0
     p = p_values(observed, values)
     edges = (50 * (1 - interval), 50 * (1 + interval))
     low, high = np.percentile(values, edges, axis=0)
@@ -260,7 +260,11 @@ def _measured(measures: list[tuple[str, Callable[[Graph], Any]]], graph: Graph) 
         for key, number in (value if isinstance(value, Mapping) else {name: value}).items():
             if key in found:
                 raise GraphError(f"two statistics are called {key!r}: give them names in a mapping")
-            found[key] = float(number) if math.isfinite(number) else math.nan
+            try:
+                found[key] = float(number) if math.isfinite(number) else math.nan
+            except TypeError:
+                kind = type(number).__name__
+                raise GraphError(f"the statistic {key!r} is of type {kind}: it must be a number") from None
     return found
 
 

@@ -122,6 +122,9 @@ def small_world(
     grows with the number of nodes, so that only graphs of one size can be compared by it. omega depends on how good
     the lattice is: those made by few blind switches are poor in large graphs, and their omega is too low.
 
+    The lattices take longest: about a minute each at 10,000 nodes and 500,000 arcs, less than a second in all for a
+    worm. `lattices` says how many.
+
     References
     ----------
     .. [1] Humphries & Gurney (2008) PLoS ONE 3:e0002051.

@@ -47,7 +47,8 @@ def plot_degrees(graph: "Graph", *, ax: Axes | None = None) -> Axes:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_minor_formatter(NullFormatter())
     ax.set(xscale="log", yscale="log", xlabel="degree d", ylabel="nodes with degree ≥ d")
-    ax.legend()
+    if ax.get_lines():
+        ax.legend()
     return ax
 
 
@@ -212,6 +213,6 @@ def _membership(graph: "Graph") -> np.ndarray | None:
 
     from neuroprune.netsci import communities
 
-    if graph.arcs == 0 or find_spec("leidenalg" if graph.directed else "igraph") is None:
+    if graph.arcs == 0 or find_spec("igraph") is None:
         return None
-    return communities(graph, rng=0).membership
+    return communities(graph.undirected(), rng=0, trials=1).membership

@@ -78,6 +78,7 @@ def test_a_record_at_an_age_is_a_network_of_afferents(tmp_path):
     develop(substrate, [RandomPruning(rate=0.5)], clock=Clock(3.0, 5.0, 0.5), seed=1, path=path)
     found = json.loads(call(path, "--age", "P4", "--json", "--null", "degree", "--samples", 10))
     assert found["notes"] and found["bipartite"]["bifans"] >= 0
+    assert "weights are in" in call(path, "--age", "P4", "--weight", "weight", status=1)
     later = json.loads(call(path, "--json"))
     assert later["m"] < found["m"] < json.loads(call(path, "--age", "P3", "--json"))["m"]
     assert "the record has no age 9" in call(path, "--age", "P9", status=1)
@@ -105,5 +106,10 @@ def test_a_csv_with_a_mistake_names_its_line(tmp_path):
     path = tmp_path / "edges.csv"
     path.write_text("source,target,w\na,b,1\nb,c,many\n")
     assert "line 3: the w is 'many'" in call(path, "--weight", "w", status=1)
+    path.write_text("source,target,source\na,b,c\n")
+    assert "has 2 columns 'source'" in call(path, status=1)
+    path.write_text("source,target\na,a\nb,b\n")
+    assert "2 self-loops were removed" in call(path, status=1)
+    assert json.loads(call(path, "--keep-isolated", "--json", "--figure", tmp_path / "loops.png"))["n"] == 2
     path.write_text("")
     assert "is empty" in call(path, status=1)

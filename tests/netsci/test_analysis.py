@@ -49,6 +49,12 @@ def test_afferents_have_bi_fans_and_no_triangles():
     assert found["transitivity"] == 0 and found["null"]["transitivity"]["z"] is None
 
 
+def test_negative_weights_leave_weighted_clustering_out():
+    found = analyze(Graph.from_coo([0, 1, 2], [1, 2, 0], [1.0, -1.0, 2.0]))
+    assert "negative" in found.to_dict()["notes"][0] and "onnela" not in found.to_dict()["clustering"]
+    assert repr(found) == "<Analysis of <Graph: 3 nodes, 3 arcs, weighted>>"
+
+
 def test_an_isolated_node_is_analysed_and_no_node_is_refused():
     found = analyze(Graph.from_coo([], [], n=1)).to_dict()
     assert found["efficiency"] is None and found["reciprocity"] is None

@@ -62,6 +62,14 @@ def test_labels_are_sorted_by_value_and_large_ones_are_only_labels():
     assert Graph.from_edges([10**30], [5]).names == ("5", str(10**30))
     assert Graph.from_edges([0, 1], [1, 2]).names is None
     assert Graph.from_edges(["x", 2], [1, "y"]).names == ("1", "2", "x", "y")
+    assert Graph.from_edges([1, 2], np.array([3.0, 4.0])).names == ("1", "2", "3", "4")
+
+
+def test_signed_and_unsigned_labels_are_not_joined_as_floats():
+    signed = np.array([720575940621039145, 720575940621039146], np.int64)
+    unsigned = np.array([720575940621039147, 720575940621039148], np.uint64)
+    assert Graph.from_edges(signed, unsigned).names == tuple(str(720575940621039145 + k) for k in range(4))
+    assert Graph.from_edges([1, 1], [2**63 + 1, 2**63 + 2]).names == ("1", str(2**63 + 1), str(2**63 + 2))
 
 
 def test_nodes_may_be_given_in_any_order_and_without_edges():

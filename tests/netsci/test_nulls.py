@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations, permutations, product
+from math import comb
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scipy.stats import chisquare
 from neuroprune.core.errors import GraphError
 from neuroprune.netsci import chains
 from neuroprune.netsci.chains import ORDERED, UNORDERED, add, below, contains, discard, next64, pair_set
+from neuroprune.netsci.chains_rows import trade_rows
 from neuroprune.netsci.graph import Graph
 from neuroprune.netsci.nulls import NULLS, mixing, randomize, sample_nulls, seed_of
 from neuroprune.netsci.nulls_samplers import null_sampler
@@ -81,6 +83,8 @@ DIRECTED = {
         [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3), *product((0, 1, 2), (3, 4, 5))],
         4,
     ),
+    # Reversed, the row of node 0 holds the next node of the cycle further back.
+    "twins around a target": (4, [(0, 1), (1, 3), (3, 0), (0, 2), (1, 2), (3, 2)], 2),
     "3-cycle with a hub": (4, [(0, 1), (1, 2), (2, 0), (0, 3), (3, 1)], None),
     "irregular": (5, [(0, 1), (0, 2), (0, 3), (1, 2), (2, 0), (3, 4), (4, 1)], None),
     "dense": (4, [(0, 1), (0, 2), (0, 3), (1, 0), (1, 2), (2, 3), (3, 0), (3, 1)], None),
@@ -366,6 +370,21 @@ def test_curveball_and_switching_agree() -> None:
     error = np.sqrt(a.var(axis=0, ddof=1) / 400 + b.var(axis=0, ddof=1) / 400)
     assert (np.abs(a.mean(axis=0) - b.mean(axis=0)) < 4 * error).all()
     assert np.allclose(a.std(axis=0), b.std(axis=0), rtol=0.2)
+
+
+@pytest.mark.parametrize("sizes", [(3, 2), (1, 4), (5, 1)])
+def test_one_trade_makes_every_choice_equally_often(sizes: tuple[int, int]) -> None:
+    total = sum(sizes)
+    n, start = total + 2, np.r_[0, sizes[0], np.full(total + 1, total)]
+    state = np.random.SeedSequence(3).generate_state(4, np.uint64)
+    seen = Counter()
+    while sum(seen.values()) < 2000:
+        target = np.arange(2, n, dtype=np.int32)
+        if trade_rows(n, start, target, 1, state):
+            assert sorted(target) == list(range(2, n))
+            seen[frozenset(target[: sizes[0]].tolist())] += 1
+    assert len(seen) == comb(total, sizes[0])
+    assert chisquare(list(seen.values())).pvalue > 1e-3
 
 
 def test_random_numbers_are_those_of_xoshiro256plusplus() -> None:

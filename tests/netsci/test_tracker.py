@@ -43,6 +43,11 @@ def test_the_graph_that_is_tracked_is_not_changed():
     assert all(np.array_equal(a, b) for a, b in zip(before, graph.adjacency, strict=True))
 
 
+def test_an_undirected_graph_has_no_arcs_to_follow():
+    with pytest.raises(GraphError, match="track a directed graph"):
+        TriadTracker(Graph.from_coo([0], [1], directed=False))
+
+
 @pytest.mark.parametrize(
     ("action", "source", "target", "message"),
     [

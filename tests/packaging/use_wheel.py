@@ -67,7 +67,7 @@ def use(wheel: Path, scratch: Path) -> None:
     assert command("--version").split() == ["neuroprune", version]
     assert "cerebellum" in command("models")
     assert "competition" in command("rules")
-    worm = json.loads(command("analyze", "celegans_varshney2011", *"--null degree --samples 50 --json".split()))
+    worm = json.loads(command("analyze", "celegans_varshney2011", "--null", "degree", "--samples", "50", "--json"))
     assert (worm["n"], worm["m"], worm["triads"]["030T"]) == (279, 2194, 1453), worm
     assert worm["null"]["triads"]["030T"]["sd"] > 0, worm["null"]
     report = json.loads(command(*SHORT_RUN, "--out", "out", "--json"))
