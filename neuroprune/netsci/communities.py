@@ -82,7 +82,8 @@ def communities(graph: Graph, *, resolution: float = 1.0, rng: Any = None, trial
     Notes
     -----
     igraph for undirected graphs, leidenalg for directed ones, each until no move improves modularity. The latter takes
-    seconds a trial from some 10,000 arcs without clear communities: ask for fewer `trials` then. Random graphs have communities by this measure too: compare the modularity with that of a null model.
+    seconds a trial from some 10,000 arcs without clear communities: ask for fewer `trials` then. Random graphs have
+    communities by this measure too: compare the modularity with that of a null model.
 
     References
     ----------

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from random_graphs import graphs, random_graph
 
 from neuroprune.core.errors import GraphError
-from neuroprune.netsci import Graph, TriadTracker, tracker, triad_census
+from neuroprune.netsci import Graph, TriadTracker, tracker, transitivity, triad_census
 
 
 def assert_counts(tracked: TriadTracker, arcs: set[tuple[int, int]]) -> None:
@@ -23,7 +23,7 @@ def assert_counts(tracked: TriadTracker, arcs: set[tuple[int, int]]) -> None:
 @given(graphs(largest=9), st.data(), st.sampled_from([0.0, 0.05, 10.0]))
 def test_any_sequence_of_batches_equals_a_recount(graph, data, recount):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tracker, "RECOUNT", recount)  # always, by size, and never
+        patch.setattr(tracker, "RECOUNT_ABOVE", recount)  # always, by size, and never
         tracked = TriadTracker(graph)
         arcs = set(zip(graph.source.tolist(), graph.target.tolist(), strict=True))
         every = [(u, v) for u in range(graph.n) for v in range(graph.n) if u != v]
@@ -43,19 +43,31 @@ def test_the_graph_that_is_tracked_is_not_changed():
     assert all(np.array_equal(a, b) for a, b in zip(before, graph.adjacency, strict=True))
 
 
-def test_an_undirected_graph_has_no_arcs_to_follow():
-    with pytest.raises(GraphError, match="track a directed graph"):
-        TriadTracker(Graph.from_coo([0], [1], directed=False))
+@settings(deadline=None, max_examples=60)
+@given(graphs(largest=7, directed=False), st.data())
+def test_an_undirected_graph_loses_and_gains_edges(graph, data):
+    tracked = TriadTracker(graph)
+    pairs = {(u, v) for u, v in zip(graph.source.tolist(), graph.target.tolist(), strict=True) if u < v}
+    every = [(u, v) for u in range(graph.n) for v in range(u + 1, graph.n)]
+    for _ in range(3):
+        chosen = set(data.draw(st.lists(st.sampled_from(every), unique=True, max_size=6))) if every else set()
+        gone, came = sorted(chosen & pairs), sorted(chosen - pairs)
+        tracked.remove([v for _, v in gone], [u for u, _ in gone])
+        tracked.add([u for u, _ in came], [v for _, v in came])
+        pairs = pairs - set(gone) | set(came)
+        assert not tracked.graph().directed
+        assert_counts(tracked, pairs | {(v, u) for u, v in pairs})
+        assert tracked.transitivity() == pytest.approx(transitivity(tracked.graph()), nan_ok=True)
 
 
 @pytest.mark.parametrize(
     ("action", "source", "target", "message"),
     [
-        ("remove", [0, 1], [1, 0], "the arc 1 -> 0 is not there"),
-        ("remove", [0, 2], [1, 0], "the arc 2 -> 0 is not there"),
-        ("remove", [0, 0], [1, 1], "the arc 0 -> 1 occurs twice in one batch"),
-        ("add", [2, 0], [1, 1], "the arc 0 -> 1 is there already"),
-        ("add", [2, 2], [1, 2], "2 -> 2 is a self-loop"),
+        ("remove", [0, 1], [1, 0], "1 -> 0 cannot be removed: it is not there"),
+        ("remove", [0, 2], [1, 0], "2 -> 0 cannot be removed: it is not there"),
+        ("remove", [0, 0], [1, 1], "0 -> 1 occurs twice: each arc once in a batch"),
+        ("add", [2, 0], [1, 1], "0 -> 1 cannot be added: it exists already"),
+        ("add", [2, 2], [1, 2], "node 2 cannot be its own neighbour"),
         ("add", [2, 3], [1, 0], "node 3 does not exist in a graph of 3 nodes"),
         ("add", [2, -1], [1, 0], "node -1 does not exist"),
         ("add", [2], [1, 0], "source has 1 entries and target 2"),
