@@ -1,231 +1,173 @@
-"""A triad census that follows a graph while arcs come and go."""
+"""The census of a graph that changes, kept up to date arc by arc."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from neuroprune.core.errors import GraphError
-from neuroprune.netsci.adjacency import CODE_BITS, CODE_MASK, build_adjacency, reverse
+from neuroprune.netsci.adjacency import CODE_BITS
 from neuroprune.netsci.census import Census
 from neuroprune.netsci.graph import Graph, _node_numbers
+from neuroprune.netsci.history import closed_fraction
+from neuroprune.netsci.tracker_kernels import find_codes, flip_and_count, flip_arcs
 from neuroprune.netsci.triads import TRIADS, assemble, closed_triads, count_wedges
 
-RECOUNT = 0.05
-"""Fraction of the arcs above which a batch is recounted, which is faster then."""
-
-
-@njit(cache=True, nogil=True)
-def find_slot(start, packed, u, v):  # pragma: no cover
-    """Return where row `u` has neighbour `v`, -1 if nowhere."""
-    lo, hi = start[u], start[u + 1]
-    while lo < hi:
-        middle = (lo + hi) >> 1
-        if packed[middle] >> CODE_BITS < v:
-            lo = middle + 1
-        else:
-            hi = middle
-    if lo < start[u + 1] and packed[lo] >> CODE_BITS == v:
-        return lo
-    return np.int64(-1)
-
-
-@njit(cache=True, nogil=True)
-def slot_codes(start, packed, source, target):  # pragma: no cover
-    """Return the code of each dyad as its source sees it, 0 for one without arcs, 4 for one without a slot."""
-    codes = np.empty(source.size, np.int64)
-    for i in range(source.size):
-        slot = find_slot(start, packed, source[i], np.uint32(target[i]))
-        codes[i] = 4 if slot < 0 else np.int64(packed[slot] & CODE_MASK)
-    return codes
-
-
-@njit(cache=True, nogil=True)
-def toggle_arcs(n, start, packed, source, target, closed, degrees):  # pragma: no cover
-    """Add arcs that are not there and remove those that are, in the rows, and update what was counted.
-
-    The arcs are sorted by source. The row of a source is spread out once; each of its arcs then walks the row of its
-    target. Triads are booked under the code in which they are met: which of the equivalent codes of a class that
-    is does not matter to the census.
-    """
-    seen = np.zeros(n, np.uint8)
-    spread = np.int64(-1)
-    for i in range(source.size):
-        u, v = np.int64(source[i]), np.int64(target[i])
-        if u != spread:
-            if spread >= 0:
-                for e in range(start[spread], start[spread + 1]):
-                    seen[packed[e] >> CODE_BITS] = 0
-            for e in range(start[u], start[u + 1]):
-                seen[packed[e] >> CODE_BITS] = packed[e] & CODE_MASK
-            spread = u
-        here = find_slot(start, packed, u, np.uint32(v))
-        there = find_slot(start, packed, v, np.uint32(u))
-        old = packed[here] & CODE_MASK
-        new = old ^ np.uint32(1)
-        packed[here] = (np.uint32(v) << CODE_BITS) | new
-        packed[there] = (np.uint32(u) << CODE_BITS) | reverse(new)
-        degrees[u, old] -= 1
-        degrees[u, new] += 1
-        degrees[v, reverse(old)] -= 1
-        degrees[v, reverse(new)] += 1
-        seen[v] = new
-        for e in range(start[v], start[v + 1]):
-            c_vw = packed[e] & CODE_MASK
-            c_uw = np.uint32(seen[packed[e] >> CODE_BITS])
-            if c_vw and c_uw and packed[e] >> CODE_BITS != u:
-                others = (c_uw << np.uint32(2)) | c_vw
-                if old:
-                    closed[(old << np.uint32(4)) | others] -= 1
-                if new:
-                    closed[(new << np.uint32(4)) | others] += 1
+RECOUNT_ABOVE = 0.1
+"""Fraction of the arcs in one batch above which counting all triads anew takes less time (measured)."""
 
 
 class TriadTracker:
-    """The triad census of a graph from which arcs are removed and to which arcs are added.
+    """A graph whose triad census is kept up to date while arcs are removed and added.
 
     Parameters
     ----------
     graph : Graph
-        Where it begins, directed. Weights are ignored.
-
-    Raises
-    ------
-    GraphError
-        If the graph is undirected: its arcs come and go in pairs.
+        Where it starts; it is not changed, and its weights are ignored. In an undirected graph, removing or adding
+        means an edge, whichever end is named first.
 
     Notes
     -----
-    Exact. An arc costs the neighbours of its two ends, however large the graph is. Adding an arc between nodes that
-    were never neighbours before makes room for all new ones of a batch first, which takes as long as building the
-    rows; so does a batch of more than a twentieth of the arcs, after which triads are counted anew.
+    Exact. An arc takes the time of walking the shorter row of its two ends; an arc between nodes that never had
+    one rebuilds the rows, once a batch. Batches of more than 10 % of the arcs are counted anew.
 
     Examples
     --------
     >>> tracker = TriadTracker(Graph.from_coo([0, 1, 0], [1, 2, 2]))
     >>> tracker.remove([0], [2])
-    >>> tracker.census()["021C"], tracker.arcs
-    (1, 2)
+    >>> tracker.census()
+    <Census of 3-node subgraphs: 021C 1>
+    >>> tracker.add([2], [0])
+    >>> tracker.census()["030C"], tracker.arcs
+    (1, 3)
     """
 
     def __init__(self, graph: Graph) -> None:
-        if not graph.directed:
-            raise GraphError("an undirected graph has no single arcs to remove or add: track a directed graph")
-        self.n = graph.n
-        self._restart(graph.source, graph.target)
+        self._like = graph.binary()
+        self._mark = np.zeros(graph.n, np.uint8)
+        self._count(graph)
 
-    def _restart(self, source: np.ndarray, target: np.ndarray) -> None:
-        """Count the graph of some arcs, sorted by (source, target)."""
-        graph = Graph(self.n, source, target)
-        self._start, self._packed = (array.copy() for array in graph.adjacency)
+    def _count(self, graph: Graph) -> None:
+        self._start, self._packed = graph.adjacency.start, graph.adjacency.packed.copy()
         self._degrees = graph.dyad_degrees.copy()
+        # By code as some order of the three nodes sees it: only the sums over the codes of a class are kept right.
         self._closed = closed_triads(graph.n, graph.forward.start, graph.forward.packed)
-        self.arcs = graph.arcs
+        self._arcs = graph.arcs
+
+    @property
+    def n(self) -> int:
+        """Number of nodes."""
+        return self._like.n
+
+    @property
+    def arcs(self) -> int:
+        """Number of arcs; an undirected edge is two."""
+        return self._arcs
 
     def remove(self, source: ArrayLike, target: ArrayLike) -> None:
         """Remove arcs.
 
         Parameters
         ----------
-        source, target : array_like of int, shape (arcs,)
+        source, target : array_like of int, shape (batch,)
 
         Raises
         ------
         GraphError
-            If one is not there or occurs twice; nothing is removed then.
+            If an arc is not there or occurs twice, is a self-loop, or has a node that does not exist. Nothing is
+            changed then.
         """
-        source, target, codes = self._checked(source, target)
-        missing = (codes & 1 == 0) | (codes == 4)
-        if missing.any():
-            e = int(np.flatnonzero(missing)[0])
-            raise GraphError(f"the arc {source[e]} -> {target[e]} is not there, so it cannot be removed")
-        if source.size > RECOUNT * self.arcs:
-            before = self._keys(*self._ends())
-            left = before[~np.isin(before, self._keys(source, target), assume_unique=True)]
-            self._restart(*self._arcs_of(left))
-            return
-        self._toggle(source, target)
-        self.arcs -= source.size
+        src, dst, codes = self._batch(source, target)
+        absent = (codes < 1) | (codes & 1 == 0)
+        if absent.any():
+            e = int(np.flatnonzero(absent)[0])
+            raise GraphError(f"{src[e]} -> {dst[e]} cannot be removed: it is not there")
+        self._flip(src, dst, -src.size)
 
     def add(self, source: ArrayLike, target: ArrayLike) -> None:
         """Add arcs.
 
         Parameters
         ----------
-        source, target : array_like of int, shape (arcs,)
+        source, target : array_like of int, shape (batch,)
 
         Raises
         ------
         GraphError
-            If one is there already, occurs twice, is a loop or has a node that is not there; nothing is added then.
+            If an arc exists or occurs twice, is a self-loop, or has a node that does not exist. Nothing is changed
+            then.
         """
-        source, target, codes = self._checked(source, target)
-        there = (codes & 1 == 1) & (codes != 4)
-        if there.any():
-            e = int(np.flatnonzero(there)[0])
-            raise GraphError(f"the arc {source[e]} -> {target[e]} is there already, so it cannot be added")
-        many = source.size > RECOUNT * self.arcs
-        if many or (codes == 4).any():
-            union = np.sort(np.concatenate([self._keys(*self._ends()), self._keys(source, target)]))
-            if many:
-                self._restart(*self._arcs_of(union))
-                return
-            self._start, self._packed = build_adjacency(self.n, *self._arcs_of(union))
-            self._clear(source, target)
-        self._toggle(source, target)
-        self.arcs += source.size
+        src, dst, codes = self._batch(source, target)
+        present = (codes > 0) & (codes & 1 == 1)
+        if present.any():
+            e = int(np.flatnonzero(present)[0])
+            raise GraphError(f"{src[e]} -> {dst[e]} cannot be added: it exists already")
+        if (codes < 0).any():
+            self._make_slots(src, dst)
+        self._flip(src, dst, src.size)
 
     def census(self) -> Census:
-        """Return the census of the graph as it is now."""
+        """Return the triad census, as :func:`neuroprune.netsci.triads.triad_census` of :meth:`graph`."""
         _, o, _, r = self._degrees.sum(axis=0)
         return Census(TRIADS, assemble(self.n, self._closed, count_wedges(self._degrees), o, r // 2), 3)
 
+    def transitivity(self, kind: str = "undirected") -> float:
+        """Return the fraction of what could close that does; NaN where nothing could.
+
+        Parameters
+        ----------
+        kind : {"undirected", "fagiolo"}
+            As for :func:`neuroprune.netsci.clustering.transitivity`.
+        """
+        return float(closed_fraction(self._closed, count_wedges(self._degrees), kind))
+
     def graph(self) -> Graph:
-        """Return the graph as it is now."""
-        return Graph(self.n, *self._ends())
+        """Return the graph as it is now, binary, with the names and positions of the one it started from."""
+        like = self._like
+        return Graph(self.n, *self._living_arcs(), None, like.names, like.positions, like.directed)
 
-    def __repr__(self) -> str:
-        return f"<TriadTracker: {self.n:,} nodes, {self.arcs:,} arcs>"
+    def _living_arcs(self) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.repeat(np.arange(self.n, dtype=np.int32), np.diff(self._start))
+        out = (self._packed & 1).astype(bool)
+        return rows[out], (self._packed[out] >> CODE_BITS).astype(np.int32)
 
-    # ------------------------------------------------------------------ rows and arcs
-    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the arcs that are there, sorted."""
-        out = (self._packed & 1) == 1
-        source = np.repeat(np.arange(self.n, dtype=np.int32), np.diff(self._start))[out]
-        return source, (self._packed[out] >> 2).astype(np.int32)
-
-    def _keys(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return source.astype(np.int64) * self.n + target
-
-    def _arcs_of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return (keys // max(self.n, 1)).astype(np.int32), (keys % max(self.n, 1)).astype(np.int32)
-
-    def _clear(self, source: np.ndarray, target: np.ndarray) -> None:
-        """Leave empty slots where the rows were built with arcs that are still to be added."""
-        for u, v in zip(source.tolist(), target.tolist(), strict=True):
-            here, there = (find_slot(self._start, self._packed, a, np.uint32(b)) for a, b in ((u, v), (v, u)))
-            self._packed[here] &= ~np.uint32(1)
-            self._packed[there] &= ~np.uint32(2)
-
-    def _toggle(self, source: np.ndarray, target: np.ndarray) -> None:
-        toggle_arcs(self.n, self._start, self._packed, source, target, self._closed, self._degrees)
-        self._degrees[:, 0] = 0
-
-    def _checked(self, source: ArrayLike, target: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return a batch sorted, and the code of each dyad; refuse one that makes no sense as a whole."""
+    def _batch(self, source: ArrayLike, target: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the arcs of a batch and the codes of their dyads, or raise."""
         src, dst = _node_numbers("source", source), _node_numbers("target", target)
         if src.size != dst.size:
             raise GraphError(f"source has {src.size} entries and target {dst.size}: they must agree")
         for nodes in (src, dst):
             outside = (nodes < 0) | (nodes >= self.n)
             if outside.any():
-                raise GraphError(f"node {nodes[outside][0]} does not exist in a graph of {self.n} nodes")
-        loops = src == dst
-        if loops.any():
-            raise GraphError(f"{src[loops][0]} -> {dst[loops][0]} is a self-loop: graphs have none")
-        keys = np.sort(self._keys(src, dst))
-        twice = keys[1:] == keys[:-1]
-        if twice.any():
-            u, v = divmod(int(keys[1:][twice][0]), self.n)
-            raise GraphError(f"the arc {u} -> {v} occurs twice in one batch")
-        src, dst = self._arcs_of(keys)
-        return src, dst, slot_codes(self._start, self._packed, src, dst)
+                node = nodes[outside][0]
+                raise GraphError(f"node {node} does not exist in a graph of {self.n} nodes, numbered from 0")
+        if (src == dst).any():
+            raise GraphError(f"node {src[src == dst][0]} cannot be its own neighbour: there are no self-loops")
+        src, dst = src.astype(np.int64), dst.astype(np.int64)
+        if not self._like.directed:
+            src, dst = np.concatenate([src, dst]), np.concatenate([dst, src])
+        keys = np.sort(src * self.n + dst)
+        twice = keys[1:][keys[1:] == keys[:-1]]
+        if twice.size:
+            raise GraphError(f"{twice[0] // self.n} -> {twice[0] % self.n} occurs twice: each arc once in a batch")
+        return src, dst, find_codes(self._start, self._packed, src, dst)
+
+    def _make_slots(self, source: np.ndarray, target: np.ndarray) -> None:
+        """Rebuild the rows with slots for arcs that are not there yet, and none where nothing is."""
+        src, dst = self._living_arcs()
+        rows = Graph.from_coo(np.concatenate([src, source]), np.concatenate([dst, target]), n=self.n).adjacency
+        self._start, self._packed = rows.start, rows.packed
+        flip_arcs(*rows, np.zeros((self.n, 4), np.int64), source, target)
+
+    def _flip(self, source: np.ndarray, target: np.ndarray, change: int) -> None:
+        if source.size > RECOUNT_ABOVE * self._arcs:
+            flip_arcs(self._start, self._packed, self._degrees, source, target)
+            self._count(self.graph())
+            return
+        row = self._start
+        longer = row[source + 1] - row[source] >= row[target + 1] - row[target]
+        hub = np.where(longer, source, target)
+        order = np.argsort(hub, kind="stable")
+        counts = self._degrees, self._closed
+        flip_and_count(self._start, self._packed, *counts, source, target, order, hub, self._mark)
+        self._arcs += change
+        if self._packed.size > 4 * self._arcs:  # an arc needs two slots at most: most of them are empty
+            self._make_slots(source[:0], target[:0])
