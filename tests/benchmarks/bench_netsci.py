@@ -24,7 +24,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import igraph
-import networkit
+import networkit  # type: ignore[import-not-found]  # of the extra "bench"
 import networkx as nx
 import numpy as np
 
