@@ -29,53 +29,66 @@ def from_edges(
     nodes: Labels | None = None,
 ) -> Graph:
     """Make a graph from edges between labels; see :meth:`Graph.from_edges`."""
-    src, dst = _labels(source), _labels(target)
-    if nodes is None:
-        labels, number = np.unique(_joined(src, dst), return_inverse=True)
-        numbers = number.reshape(-1)
-        names = None if _is_range(labels) else tuple(str(x) for x in labels.tolist())
-        return Graph.from_coo(
-            numbers[: src.size], numbers[src.size :], weight, labels.size, directed=directed, names=names
-        )
+    src, dst = _labels("source", source), _labels("target", target)
+    if nodes is None and _joins_exactly(src, dst):
+        labels, number = np.unique(np.concatenate([src, dst]), return_inverse=True)
+        names = None if (labels == np.arange(labels.size)).all() else tuple(map(str, labels.tolist()))
+        u, v = number[: len(src)], number[len(src) :]
+        return Graph.from_coo(u, v, weight, labels.size, directed=directed, names=names)
+    listed = None if nodes is None else _labels("nodes", nodes)
+    *columns, order = _of_one_kind(src, dst, [] if listed is None else listed)
+    if listed is None:
+        order = sorted({*columns[0], *columns[1]})
     known: dict[Any, int] = {}
-    for label in _labels(nodes).tolist():
+    for label in order:
         if label in known:
             raise GraphError(f"the node {label!r} occurs twice in nodes: labels must be unique")
         known[label] = len(known)
     try:
-        numbers = np.array([known[x] for x in (*src.tolist(), *dst.tolist())], np.int64)
+        u, v = (np.fromiter(map(known.__getitem__, column), np.int64, len(column)) for column in columns)
     except KeyError as error:
         raise GraphError(f"an edge has the node {error.args[0]!r}, which is not in nodes") from None
-    names = tuple(str(x) for x in known)
-    return Graph.from_coo(numbers[: src.size], numbers[src.size :], weight, len(known), directed=directed, names=names)
+    names = None if list(known) == list(range(len(known))) else tuple(map(str, known))
+    return Graph.from_coo(u, v, weight, len(known), directed=directed, names=names)
 
 
-def _labels(values: Labels) -> np.ndarray:
-    """Return labels as an array of integers if all are, else of strings."""
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise GraphError(f"labels have shape {array.shape}: there must be one for each edge")
-    if np.issubdtype(array.dtype, np.floating) and (array == np.floor(array)).all() and (abs(array) < 2**53).all():
-        array = array.astype(np.int64)  # what pandas makes of a column of numbers in which one was missing
-    if np.issubdtype(array.dtype, np.integer):
-        return array
-    if array.size and all(isinstance(x, int | np.integer) and not isinstance(x, bool) for x in values):
-        return np.array(list(values), object)  # beyond int64
-    return np.array([str(x) for x in values], dtype=np.str_)
+def _labels(what: str, values: Labels) -> np.ndarray | list[int] | list[str]:
+    """Return labels as integers if all are, else as strings."""
+    if isinstance(values, np.ndarray):
+        if values.ndim != 1:
+            raise GraphError(f"{what} has shape {values.shape}: it must have one axis, a label for each edge")
+        whole = values.dtype.kind == "f" and (values == np.floor(values)).all() and (abs(values) < 2**53).all()
+        if whole:  # what pandas makes of a column of numbers in which one was missing
+            return values.astype(np.int64)
+        if values.dtype.kind in "iu":
+            return values
+    items = list(values)
+    kinds = set(map(type, items))
+    if kinds == {str}:
+        return items
+    for k, label in enumerate(items):
+        if label is None or (isinstance(label, float | np.floating) and label != label):
+            raise GraphError(f"{what} has no label at {k}, it is {label}: every edge needs two ends")
+    if not all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds):
+        return [str(label) for label in items]
+    try:
+        return np.array(items, np.int64)
+    except OverflowError:
+        return [int(label) for label in items]
 
 
-def _joined(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return both ends of all edges in one array of one kind."""
-    kinds = {array.dtype.kind for array in (source, target) if array.size}
-    if "U" in kinds and len(kinds) > 1:
-        source, target = source.astype(np.str_), target.astype(np.str_)
-    elif len(kinds) > 1:  # numpy would join int64 with uint64 as float64, which merges large numbers
-        source, target = source.astype(object), target.astype(object)
-    return np.concatenate([source, target])
+def _joins_exactly(source: np.ndarray | list, target: np.ndarray | list) -> bool:
+    """Return whether both are integers of kinds that numpy joins: it makes float64 of int64 and uint64."""
+    both = isinstance(source, np.ndarray) and isinstance(target, np.ndarray)
+    return both and np.result_type(source, target).kind in "iu"
 
 
-def _is_range(labels: np.ndarray) -> bool:
-    return labels.dtype.kind in "iuO" and bool((labels == np.arange(labels.size)).all())
+def _of_one_kind(*columns: np.ndarray | list) -> list[list[Any]]:
+    """Return columns of labels as lists, of integers if all are, else of strings."""
+    lists: list[list[Any]] = [c.tolist() if isinstance(c, np.ndarray) else c for c in columns]
+    if any(column and isinstance(column[0], str) for column in lists):
+        return [c if c and isinstance(c[0], str) else [str(label) for label in c] for c in lists]
+    return lists
 
 
 def from_array(matrix: ArrayLike, *, directed: bool = True, weighted: bool = True) -> Graph:
@@ -106,12 +119,18 @@ def from_array(matrix: ArrayLike, *, directed: bool = True, weighted: bool = Tru
         raise GraphError(f"the matrix must hold numbers: {error}") from None
     if dense.ndim != 2 or dense.shape[0] != dense.shape[1]:
         raise GraphError(f"the matrix has shape {dense.shape}: an adjacency matrix is square")
+    _check_finite(dense)
     if not directed and not np.array_equal(dense, dense.T):
         i, j = (int(x[0]) for x in np.nonzero(dense != dense.T))
         raise GraphError(f"[{i}, {j}] is {dense[i, j]:g} and [{j}, {i}] is {dense[j, i]:g}: it must be symmetric")
     source, target = np.nonzero(dense if directed else np.triu(dense))
     weight = dense[source, target] if weighted else None
     return Graph.from_coo(source, target, weight, len(dense), directed=directed)
+
+
+def _check_finite(entries: np.ndarray) -> None:
+    if not np.isfinite(entries).all():
+        raise GraphError(f"the matrix has the entry {entries[~np.isfinite(entries)][0]}: entries must be finite")
 
 
 def from_scipy(matrix: "sp.sparray | sp.spmatrix", *, directed: bool = True, weighted: bool = True) -> Graph:
@@ -135,8 +154,9 @@ def from_scipy(matrix: "sp.sparray | sp.spmatrix", *, directed: bool = True, wei
     shape: tuple[int, ...] = matrix.shape  # type: ignore[union-attr]
     if len(shape) != 2 or shape[0] != shape[1]:
         raise GraphError(f"the matrix has shape {shape}: an adjacency matrix is square")
-    compressed = sp.csr_array(matrix)
+    compressed = sp.csr_array(matrix, copy=True)  # adding entries of one place writes into the arrays
     compressed.sum_duplicates()
+    _check_finite(compressed.data)
     if not directed:
         difference = abs(compressed - compressed.T)
         if difference.nnz and difference.max() > 0:

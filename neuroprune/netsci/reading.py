@@ -5,6 +5,7 @@ import gzip
 import io
 import math
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from neuroprune.netsci.graph import Graph
 from neuroprune.netsci.interop import edges_of, from_edges, from_networkx, to_networkx
 
 ENDS = ("source", "target")
+INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}")
 
 
 def read_csv(
@@ -66,7 +68,11 @@ def read_csv(
         graph = graph.threshold(threshold)
     if weight is None:
         graph = graph.binary()
-    return graph if keep_isolated else graph.without_isolated()
+    if keep_isolated:
+        return graph
+    if graph.names is None and not graph.degree.all():  # numbers are names once some are missing
+        graph = replace(graph, names=tuple(map(str, range(graph.n))))
+    return graph.without_isolated()
 
 
 def _read_columns(path: Path, column: str | None) -> tuple[list[str], list[str], np.ndarray | None]:
@@ -116,7 +122,7 @@ def _open(path: Path) -> io.TextIOBase:
 def _numbers(path: Path, column: str, cells: list[str], lines: list[int]) -> Iterator[float]:
     for cell, line in zip(cells, lines, strict=True):
         try:
-            value = float(cell)
+            value = math.nan if "_" in cell else float(cell)  # 1_000 is a number in Python alone
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
@@ -125,8 +131,8 @@ def _numbers(path: Path, column: str, cells: list[str], lines: list[int]) -> Ite
 
 
 def _as_numbers(cells: list[str], others: list[str]) -> list[str] | list[int]:
-    """Return labels as integers if those of both ends all are: 9 comes before 10 then."""
-    if all(cell.isdecimal() and (cell == "0" or cell[0] != "0") for column in (cells, others) for cell in column):
+    """Return labels as integers if those of both ends all are, written as Python writes them: 9 precedes 10 then."""
+    if all(INTEGER.fullmatch(cell) for column in (cells, others) for cell in column):
         return [int(cell) for cell in cells]
     return cells
 
@@ -152,8 +158,7 @@ def write_csv(graph: Graph, path: Path | str) -> None:
         rows.writerows(ends)
     else:
         rows.writerows((u, v, repr(w)) for (u, v), w in zip(ends, weight.tolist(), strict=True))
-    content = text.getvalue().encode()
-    _replace(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    _replace(path, text.getvalue().encode())
 
 
 def read_graphml(path: Path | str, weight: str | None = None) -> Graph:
@@ -178,7 +183,7 @@ def read_graphml(path: Path | str, weight: str | None = None) -> Graph:
 
     try:
         peer = nx.read_graphml(path)
-    except (ParseError, nx.NetworkXError, KeyError, ValueError) as error:
+    except (ParseError, nx.NetworkXError, KeyError, ValueError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise GraphError(f"{path} is no GraphML that can be read: {error}") from None
     graph = from_networkx(peer, weight)
     numbered = graph.names == tuple(str(k) for k in range(graph.n))
@@ -186,7 +191,7 @@ def read_graphml(path: Path | str, weight: str | None = None) -> Graph:
 
 
 def write_graphml(graph: Graph, path: Path | str) -> None:
-    """Write a graph as GraphML; weights become the edge attribute ``weight``."""
+    """Write a graph as GraphML, gzipped where the name ends in ``.gz``; weights are the edge attribute ``weight``."""
     import networkx as nx
 
     text = "\n".join(nx.generate_graphml(to_networkx(graph)))
@@ -194,7 +199,9 @@ def write_graphml(graph: Graph, path: Path | str) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all, gzipped where its name ends in ``.gz``."""
+    if path.suffix == ".gz":
+        content = gzip.compress(content, mtime=0)
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(content)

@@ -72,6 +72,19 @@ def test_signed_and_unsigned_labels_are_not_joined_as_floats():
     assert Graph.from_edges([1, 1], [2**63 + 1, 2**63 + 2]).names == ("1", str(2**63 + 1), str(2**63 + 2))
 
 
+def test_labels_may_be_anything_that_has_a_name():
+    assert Graph.from_edges([(0, 0), (0, 1)], [(0, 1), (1, 1)]).names == ("(0, 0)", "(0, 1)", "(1, 1)")
+    assert Graph.from_edges([(0,), "x"], [(0, 1), "y"]).names == ("(0, 1)", "(0,)", "x", "y")
+    assert Graph.from_edges([1], ["a"], nodes=["a", 1]).names == ("a", "1")
+    assert Graph.from_edges([0], [1], nodes=range(3)).names is None
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.nan])
+def test_a_missing_label_is_refused(missing):
+    with pytest.raises(GraphError, match="target has no label at 1, it is"):
+        Graph.from_edges(["a", "b"], ["b", missing])
+
+
 def test_nodes_may_be_given_in_any_order_and_without_edges():
     graph = Graph.from_edges(["b"], ["a"], nodes=["c", "b", "a"])
     assert graph.names == ("c", "b", "a")
@@ -93,6 +106,25 @@ def test_scipy_adds_entries_of_one_place_and_stored_zeros_are_no_edges():
     assert as_matrix(Graph.from_scipy(matrix)).tolist() == [[0, 3], [0, 0]]
 
 
+def test_the_matrix_of_the_caller_stays_as_it_is():
+    doubled = sp.csr_array((np.array([1.0, 2.0, 3.0]), np.array([1, 1, 0]), np.array([0, 3, 3])), shape=(2, 2))
+    for part in (doubled.data, doubled.indices, doubled.indptr):
+        part.flags.writeable = False
+    assert as_matrix(Graph.from_scipy(doubled)).tolist() == [[0, 3], [0, 0]]
+    assert (doubled.data.tolist(), doubled.indices.tolist(), doubled.indptr.tolist()) == (
+        [1, 2, 3],
+        [1, 1, 0],
+        [0, 3, 3],
+    )
+
+
+def test_what_is_no_number_is_no_edge_of_a_binary_graph_either():
+    matrix = np.array([[0, np.nan], [np.nan, 0]])
+    for made in (lambda: Graph.from_array(matrix, weighted=False), lambda: Graph.from_scipy(sp.csr_array(matrix))):
+        with pytest.raises(GraphError, match="the matrix has the entry nan: entries must be finite"):
+            made()
+
+
 def test_what_makes_no_graph_is_refused():
     with pytest.raises(GraphError, match=r"shape \(2, 3\): an adjacency matrix is square"):
         Graph.from_array(np.ones((2, 3)))
@@ -104,7 +136,7 @@ def test_what_makes_no_graph_is_refused():
         Graph.from_scipy(sp.csr_array([[0, 1], [0, 0]]), directed=False)
     with pytest.raises(GraphError, match="must hold numbers"):
         Graph.from_array([["a", "b"], ["c", "d"]])
-    with pytest.raises(GraphError, match="weight of edge 0 is nan"):
+    with pytest.raises(GraphError, match="the entry nan: entries must be finite"):
         Graph.from_array([[0, np.nan], [0, 0]])
     with pytest.raises(GraphError, match="the edge 0 -> 1 has no attribute 'w'; it has none"):
         Graph.from_networkx(nx.DiGraph([(0, 1)]), "w")

@@ -40,6 +40,21 @@ def test_the_threshold_comes_after_parallel_edges_are_added(tmp_path):
     assert Graph.read_csv(path, threshold=5, keep_isolated=True).names == ("a", "b", "c")
 
 
+def test_numbers_stay_the_names_of_nodes_when_others_go(tmp_path):
+    path = written(tmp_path, "source,target,weight\n0,1,1\n1,2,9\n")
+    assert Graph.read_csv(path, threshold=5).names == ("1", "2")
+    assert Graph.read_csv(path, threshold=5, keep_isolated=True).names is None
+    assert Graph.read_csv(path, threshold=1).names is None
+    assert Graph.read_csv(written(tmp_path, "source,target\n0,0\n1,2\n")).names == ("1", "2")
+
+
+def test_labels_that_only_look_like_numbers_stay_text(tmp_path):
+    assert Graph.read_csv(written(tmp_path, "source,target\n10,9\n-1,0\n")).names == ("-1", "0", "9", "10")
+    assert Graph.read_csv(written(tmp_path, "source,target\n10,9\n01,1\n")).names == ("01", "1", "10", "9")
+    assert Graph.read_csv(written(tmp_path, "source,target\n\u0663,5\n")).names == ("5", "\u0663")
+    assert Graph.read_csv(written(tmp_path, f"source,target\n{'9' * 5000},5\n")).names == ("5", "9" * 5000)
+
+
 def test_a_spreadsheets_file_with_byte_order_mark_and_returns(tmp_path):
     path = written(tmp_path, b'\xef\xbb\xbfsource,target\r\n"a, left",b\r\n\r\n')
     assert Graph.read_csv(path).names == ("a, left", "b")
@@ -78,7 +93,7 @@ def test_broken_files_are_one_clear_error(tmp_path, text, message):
         Graph.read_csv(written(tmp_path, text))
 
 
-@pytest.mark.parametrize("cell", ["x", "", "nan", "inf"])
+@pytest.mark.parametrize("cell", ["x", "", "nan", "inf", "1_000"])
 def test_a_weight_that_is_no_finite_number_names_its_line(tmp_path, cell):
     path = written(tmp_path, f"source,target,w\na,b,1\nb,c,{cell}\n")
     with pytest.raises(GraphError, match=f"line 3: the w is '{cell}', it must be a finite number"):
@@ -106,8 +121,9 @@ def test_what_is_written_is_read_again(tmp_path_factory, graph):
             graph.write_csv(folder / name)
             back = Graph.read_csv(folder / name, "weight", directed=graph.directed)
             assert np.array_equal(as_matrix(back), as_matrix(graph.without_isolated()))
-    graph.write_graphml(folder / "graph.graphml")
-    assert same(Graph.read_graphml(folder / "graph.graphml", "weight"), graph)
+    for name in ("graph.graphml", "graph.graphml.gz"):
+        graph.write_graphml(folder / name)
+        assert same(Graph.read_graphml(folder / name, "weight"), graph)
     assert not list(folder.glob(".*"))
 
 
@@ -115,3 +131,5 @@ def test_graphml_that_is_none_is_refused(tmp_path):
     for text in ("", "source,target\n", "<html></html>"):
         with pytest.raises(GraphError, match="is no GraphML that can be read"):
             Graph.read_graphml(written(tmp_path, text, "x.graphml"))
+    with pytest.raises(GraphError, match="is no GraphML that can be read"):
+        Graph.read_graphml(written(tmp_path, "<graphml/>", "x.graphml.gz"))
