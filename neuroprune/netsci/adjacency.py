@@ -197,3 +197,40 @@ def count_dyads(n, start, packed):  # pragma: no cover
         for e in range(start[u], start[u + 1]):
             degrees[u, packed[e] & CODE_MASK] += 1
     return degrees
+
+
+@njit(cache=True, nogil=True)
+def find_arcs(n, start, packed, f_start, order, rank, source, target):  # pragma: no cover
+    """Return the arcs of each forward dyad, from its lower rank and to it, -1 for none."""
+    out_start = row_starts(n, source)
+    in_start = row_starts(n, target)
+    into = np.empty(source.size, np.int32)
+    place = in_start[:-1].copy()
+    for e in range(source.size):
+        into[place[target[e]]] = e
+        place[target[e]] += 1
+    dyads = f_start[n]
+    outward = np.empty(dyads, np.int32)
+    inward = np.empty(dyads, np.int32)
+    place = f_start[:-1].copy()
+    for w in range(n):  # rows come out sorted because ranks are visited in order
+        x = order[w]
+        a, b = out_start[x], in_start[x]
+        for k in range(start[x], start[x + 1]):
+            code = packed[k] & CODE_MASK
+            r = rank[packed[k] >> CODE_BITS]
+            if r < w:
+                p = place[r]
+                outward[p] = into[b] if code & 2 else -1
+                inward[p] = a if code & 1 else -1
+                place[r] += 1
+            a += np.int64(code & 1)
+            b += np.int64(code >> 1)
+    return outward, inward
+
+
+def first_of_equal(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return whether each arc of a sorted list is the first of those that are equal to it, bool, shape (arcs,)."""
+    first = np.ones(source.size, bool)
+    first[1:] = (source[1:] != source[:-1]) | (target[1:] != target[:-1])
+    return first

@@ -16,6 +16,7 @@ from neuroprune.netsci.chains import (
     pair_key,
     turned,
 )
+from neuroprune.netsci.spatial import distance
 
 MOST_SWITCHES = 8
 """Most switches of one move."""
@@ -24,20 +25,11 @@ THREE, SIXTY_ONE, SIXTY_THREE = np.uint64(3), np.uint64(61), np.uint64(63)
 
 
 @njit(cache=True, nogil=True)
-def length(positions, u, v):  # pragma: no cover
-    """Return the distance between two nodes."""
-    square = 0.0
-    for axis in range(positions.shape[1]):
-        square += (positions[u, axis] - positions[v, axis]) ** 2
-    return np.sqrt(square)
-
-
-@njit(cache=True, nogil=True)
 def edge_lengths(positions, edges):  # pragma: no cover
     """Return the lengths of packed edges, with the rounding that :func:`move_edges` meets again."""
     lengths = np.empty(edges.size)
     for e in range(edges.size):
-        lengths[e] = length(positions, edges[e] >> THIRTY_TWO, edges[e] & LOW_HALF)
+        lengths[e] = distance(positions, edges[e] >> THIRTY_TWO, edges[e] & LOW_HALF)
     return lengths
 
 
@@ -129,8 +121,8 @@ def move_edges(n, start, edges, order, positions, limits, table, shift, attempts
         if limits.size:
             for i in range(count):
                 new = edges[touched[i]]
-                gain[np.searchsorted(limits, length(positions, old[i] >> THIRTY_TWO, old[i] & LOW_HALF))] -= 1
-                gain[np.searchsorted(limits, length(positions, new >> THIRTY_TWO, new & LOW_HALF))] += 1
+                gain[np.searchsorted(limits, distance(positions, old[i] >> THIRTY_TWO, old[i] & LOW_HALF))] -= 1
+                gain[np.searchsorted(limits, distance(positions, new >> THIRTY_TWO, new & LOW_HALF))] += 1
             valid = not gain.any()
             gain[:] = 0
         if valid:

@@ -7,19 +7,26 @@ import numpy as np
 
 from neuroprune.core.errors import GraphError
 from neuroprune.netsci.graph import Graph
+from neuroprune.netsci.ratios import ratio
+from neuroprune.netsci.triads import WEDGES
 from neuroprune.netsci.triangles import (
     adjacent_sums,
     by_node,
-    forward_weights,
     product_sums,
     role_sums,
     triangle_sums,
 )
+from neuroprune.netsci.validation import check_positive_weights
 
 ROLES = ("cycle", "middleman", "in", "out")
 KINDS = ("undirected", "fagiolo", *ROLES, "neighbours")
 WEIGHTED = ("onnela", "barrat", "zhang")
 UNDEFINED = ("zero", "omit")
+
+MULTIPLICITY = np.array([0, 1, 1, 2])
+PRODUCTS = np.array([np.prod(MULTIPLICITY[[code >> 4, code >> 2 & 3, code & 3]]) for code in range(64)])
+"""Product of the numbers of arcs of the three dyads of a closed triad, by its code."""
+WEDGE_PRODUCTS = np.array([np.prod(MULTIPLICITY[list(pair)]) for pair in WEDGES])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,8 +48,7 @@ class Clustering:
     @property
     def local(self) -> np.ndarray:
         """Coefficient of each node, shape (n,), NaN where nothing could close."""
-        local = np.full(self.numerator.shape, np.nan)
-        return np.divide(self.numerator, self.denominator, out=local, where=self.denominator > 0)
+        return ratio(self.numerator, self.denominator)
 
     @property
     def undefined(self) -> int:
@@ -186,6 +192,40 @@ def transitivity(graph: Graph, kind: str = "undirected") -> float:
     return clustering(graph, kind).transitivity
 
 
+def closed_fraction(closed: np.ndarray, wedges: np.ndarray, kind: str) -> np.ndarray:
+    """Return the transitivity of one graph, or of many, from what was counted in them.
+
+    Parameters
+    ----------
+    closed : array of int64, shape (..., 64)
+        Closed triads by code.
+    wedges : array of int64, shape (..., 6)
+        Pairs of dyads at the nodes, in the order of `WEDGES`.
+    kind : {"undirected", "fagiolo"}
+
+    Returns
+    -------
+    array of float64, shape (...)
+        NaN where nothing could close.
+
+    Notes
+    -----
+    Each of the three nodes of a closed triad sees it, which makes 3 triangles over the pairs of neighbours. Fagiolo's
+    numerator is the product of the numbers of arcs of the three dyads, and his denominator
+    d (d - 1) - 2 r is twice the sum of that product over pairs of dyads.
+
+    Raises
+    ------
+    GraphError
+        If the kind is unknown.
+    """
+    if kind == "undirected":
+        return ratio(3 * closed.sum(axis=-1), wedges.sum(axis=-1))
+    if kind == "fagiolo":
+        return ratio(3 * (closed @ PRODUCTS), 2 * (wedges @ WEDGE_PRODUCTS))
+    raise GraphError(f"kind={kind!r}: it must be one of {', '.join(KINDS)}")
+
+
 def _possible(graph: Graph, kind: str) -> np.ndarray:
     """Return what could close at each node."""
     _, o, i, r = graph.dyad_degrees.T.astype(np.float64)
@@ -202,8 +242,10 @@ def _possible(graph: Graph, kind: str) -> np.ndarray:
 
 
 def _forward_weights(graph: Graph, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    start, _, order, rank = graph.forward
-    return forward_weights(graph.n, *graph.adjacency, rank, order, start, graph.target, weight)
+    """Return the weights of both arcs of each forward dyad, from the lower rank and to it, 0 for one that is not."""
+    padded = np.append(weight, 0.0)
+    outward, inward = graph.forward_arcs
+    return padded[outward], padded[inward]
 
 
 def _role_sums(graph: Graph, weight: np.ndarray) -> np.ndarray:
@@ -251,12 +293,7 @@ def _normalized(graph: Graph, normalize: str | float) -> np.ndarray:
     """Return the weights over what they are normalised by."""
     if graph.weight is None:
         raise GraphError("a binary graph has no weights; leave weight=None")
-    if graph.arcs and graph.weight.min() < 0:
-        e = int(graph.weight.argmin())
-        u, v = (x if graph.names is None else graph.names[x] for x in (graph.source[e], graph.target[e]))
-        raise GraphError(
-            f"the weight of {u} -> {v} is {graph.weight[e]:g}: weighted clustering is defined for positive weights"
-        )
+    check_positive_weights(graph, "weighted clustering")
     if normalize == "max":
         constant = float(graph.weight.max()) if graph.arcs else 1.0
     elif isinstance(normalize, int | float) and math.isfinite(normalize) and normalize > 0:

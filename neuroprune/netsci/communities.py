@@ -15,6 +15,7 @@ from neuroprune.core.randomness import derive_seed
 from neuroprune.netsci.graph import Graph
 from neuroprune.netsci.nulls import seed_of
 from neuroprune.netsci.paths import largest_first
+from neuroprune.netsci.validation import check_positive_weights
 
 _IGRAPH_RANDOM = Lock()
 """Held while igraph, which has one generator for all threads, draws from ours."""
@@ -92,7 +93,7 @@ def communities(graph: Graph, *, resolution: float = 1.0, rng: Any = None, trial
     _check_resolution(resolution)
     if trials < 1:
         raise GraphError(f"trials={trials!r}: at least 1 is needed")
-    _check_weights(graph)
+    check_positive_weights(graph, "modularity")
     seed = seed_of(rng)
     run = _leidenalg if graph.directed else _igraph
     method = "Leiden, directed (leidenalg)" if graph.directed else "Leiden (igraph)"
@@ -142,7 +143,7 @@ def modularity(graph: Graph, membership: ArrayLike, resolution: float = 1.0) -> 
     0.5
     """
     _check_resolution(resolution)
-    _check_weights(graph)
+    check_positive_weights(graph, "modularity")
     groups = np.asarray(membership)
     if groups.shape != (graph.n,) or (graph.n and groups.dtype.kind not in "iub"):
         raise GraphError(
@@ -207,12 +208,3 @@ def _require(name: str) -> Any:
 def _check_resolution(resolution: float) -> None:
     if not (math.isfinite(resolution) and resolution > 0):
         raise GraphError(f"resolution={resolution!r}: it must be a positive number")
-
-
-def _check_weights(graph: Graph) -> None:
-    if graph.weight is not None and graph.arcs and graph.weight.min() < 0:
-        e = int(graph.weight.argmin())
-        raise GraphError(
-            f"the weight of {graph.source[e]} -> {graph.target[e]} is {graph.weight[e]:g}: "
-            "modularity is defined for positive weights"
-        )

@@ -1,6 +1,5 @@
 """Histories: the measures of a graph at every step of its development, from one pass over what lived when."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,36 +9,38 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neuroprune.core.errors import GraphError
-from neuroprune.netsci.adjacency import is_sorted_and_simple, sorting_order
-from neuroprune.netsci.clustering import UNDEFINED
-from neuroprune.netsci.graph import Graph, _names, _node_numbers, _number_of_nodes
+from neuroprune.netsci.adjacency import first_of_equal, is_sorted_and_simple, sorting_order
+from neuroprune.netsci.clustering import UNDEFINED, closed_fraction
+from neuroprune.netsci.graph import Graph
 from neuroprune.netsci.history_kernels import (
     build_segments,
     closed_differences,
     events_by_step,
-    forward_arcs,
     merge_lives,
     numerator_differences,
     sweep_clustering,
     sweep_dyads,
 )
-from neuroprune.netsci.triads import WEDGES, assemble
+from neuroprune.netsci.ratios import ratio
+from neuroprune.netsci.records import record_nodes
+from neuroprune.netsci.triads import assemble
+from neuroprune.netsci.validation import (
+    births_and_deaths,
+    node_names,
+    node_numbers,
+    number_of_nodes,
+    number_of_steps,
+    step_times,
+)
 from neuroprune.record.recorder import ALIVE
 
 if TYPE_CHECKING:
     from neuroprune.record import Record
 
-MAX_STEPS = 1_000_000
-"""Most steps of a history; counting triads takes 512 bytes for each."""
-
 BLOCK_BYTES = 256 * 2**20
 """Memory for the (steps, nodes) table of local clustering; a larger one is done in blocks of steps."""
 
 KINDS = ("undirected", "fagiolo")
-MULTIPLICITY = np.array([0, 1, 1, 2])
-PRODUCTS = np.array([np.prod(MULTIPLICITY[[code >> 4, code >> 2 & 3, code & 3]]) for code in range(64)])
-"""Product of the numbers of arcs of the three dyads of a closed triad, by its code."""
-WEDGE_PRODUCTS = np.array([np.prod(MULTIPLICITY[list(pair)]) for pair in WEDGES])
 
 
 class Segments(NamedTuple):
@@ -147,12 +148,12 @@ class History:
         >>> history.arcs().tolist(), history.clustering().tolist()
         ([2, 3, 3, 2], [0.0, 1.0, 1.0, 0.0])
         """
-        src, dst = _node_numbers("source", source), _node_numbers("target", target)
+        src, dst = node_numbers("source", source), node_numbers("target", target)
         if src.size != dst.size:
             raise GraphError(f"source has {src.size} entries and target {dst.size}: they must agree")
-        size = _number_of_nodes(src, dst, n)
-        born, died = _births_and_deaths(birth, death, src.size)
-        steps = _number_of_steps(born, died, steps)
+        size = number_of_nodes(src, dst, n)
+        born, died = births_and_deaths(birth, death, src.size)
+        steps = number_of_steps(born, died, steps)
         src, dst = src.astype(np.int32), dst.astype(np.int32)
         born = np.minimum(born, steps).astype(np.int32)
         died = np.where(died == ALIVE, steps, np.minimum(died, steps)).astype(np.int32)
@@ -168,14 +169,14 @@ class History:
             left = merge_lives(src, dst, born, died)
             src, dst, born, died = src[:left].copy(), dst[:left].copy(), born[:left].copy(), died[:left].copy()
         loops, merged = int(proper.size - proper.sum()), lives - src.size
-        return cls(size, steps, src, dst, born, died, _times(times, steps), _names(names, size), loops, merged)
+        return cls(size, steps, src, dst, born, died, step_times(times, steps), node_names(names, size), loops, merged)
 
     @classmethod
     def from_record(cls, record: "Record") -> "History":
         """Make the history of the connections in the record of a run.
 
         Step 0 is the start, step k + 1 is after step k of the run; times are ages in days. The graph is bipartite:
-        axons are other nodes than cells (:func:`record_nodes`).
+        axons are other nodes than cells (:func:`~neuroprune.netsci.records.record_nodes`).
         """
         n, source, target, names = record_nodes(record)
         born = record.connections["birth_step"].values.astype(np.int64)
@@ -207,12 +208,12 @@ class History:
 
     def mean_degree(self) -> np.ndarray:
         """Return the mean number of neighbours of a node, whatever the direction, at each step; NaN without nodes."""
-        return _ratio(2 * self._counts.dyads.sum(axis=1), np.full(self.steps, self.n))
+        return ratio(2 * self._counts.dyads.sum(axis=1), np.full(self.steps, self.n))
 
     def reciprocity(self) -> np.ndarray:
         """Return the fraction of arcs whose reverse lives too, at each step; NaN without arcs."""
         mutual = 2 * self._counts.dyads[:, 1]
-        return _ratio(mutual, self._counts.dyads[:, 0] + mutual)
+        return ratio(mutual, self._counts.dyads[:, 0] + mutual)
 
     def undefined(self) -> np.ndarray:
         """Return the number of nodes with fewer than two neighbours, which have no clustering, at each step."""
@@ -270,7 +271,7 @@ class History:
         if undefined not in UNDEFINED:
             raise GraphError(f"undefined={undefined!r}: it must be one of {', '.join(UNDEFINED)}")
         total = self._undirected_coefficients if kind == "undirected" else self._fagiolo_coefficients
-        return _ratio(total, np.full(self.steps, self.n) if undefined == "zero" else self._counts.defined)
+        return ratio(total, np.full(self.steps, self.n) if undefined == "zero" else self._counts.defined)
 
     def __repr__(self) -> str:
         lives = self.source.size
@@ -282,17 +283,15 @@ class History:
     @cached_property
     def _first_lives(self) -> np.ndarray:
         """Whether a life is the first of its arc, bool, shape (lives,)."""
-        first = np.ones(self.source.size, bool)
-        first[1:] = (self.source[1:] != self.source[:-1]) | (self.target[1:] != self.target[:-1])
-        return first
+        return first_of_equal(self.source, self.target)
 
     def _segments(self, directed: bool) -> Segments:
         first = self._first_lives
         union = Graph(self.n, self.source[first], self.target[first])
-        start, _, order, rank = union.forward
-        dyads = forward_arcs(self.n, *union.adjacency, start, order, rank, union.source, union.target)
+        start, packed, _, _ = union.forward
         life = np.append(np.flatnonzero(first), first.size)
-        return Segments(*build_segments(self.n, start, *dyads, life, self.birth, self.death, directed))
+        lives = (life, self.birth, self.death)
+        return Segments(*build_segments(self.n, start, packed, *union.forward_arcs, *lives, directed))
 
     @cached_property
     def _counts(self) -> Counts:
@@ -320,125 +319,3 @@ class History:
             change = numerator_differences(self.n, since, min(since + block, self.steps), *dyads)
             sums.append(sweep_clustering(since, *events, change, degrees, denominator))
         return np.concatenate(sums)
-
-
-def closed_fraction(closed: np.ndarray, wedges: np.ndarray, kind: str) -> np.ndarray:
-    """Return the transitivity of one graph, or of many, from what was counted in them.
-
-    Parameters
-    ----------
-    closed : array of int64, shape (..., 64)
-        Closed triads by code.
-    wedges : array of int64, shape (..., 6)
-        Pairs of dyads at the nodes, in the order of `WEDGES`.
-    kind : {"undirected", "fagiolo"}
-
-    Returns
-    -------
-    array of float64, shape (...)
-        NaN where nothing could close.
-
-    Notes
-    -----
-    Each of the three nodes of a closed triad sees it, which makes 3 triangles over the pairs of neighbours. Fagiolo's
-    numerator is the product of the numbers of arcs of the three dyads, and his denominator
-    d (d - 1) - 2 r is twice the sum of that product over pairs of dyads.
-
-    Raises
-    ------
-    GraphError
-        If the kind is unknown.
-    """
-    if kind == "undirected":
-        return _ratio(3 * closed.sum(axis=-1), wedges.sum(axis=-1))
-    if kind == "fagiolo":
-        return _ratio(3 * (closed @ PRODUCTS), 2 * (wedges @ WEDGE_PRODUCTS))
-    raise GraphError(f"kind={kind!r}: it must be one of {', '.join(KINDS)}")
-
-
-def record_nodes(record: "Record") -> tuple[int, np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Number the nodes of the connections of a record: cells first, then axons, which are other nodes.
-
-    Parameters
-    ----------
-    record : Record
-
-    Returns
-    -------
-    n : int
-        Number of nodes.
-    source, target : array of int64, shape (connections,)
-        Node of the axon and of the cell of each connection.
-    names : tuple of str, length n
-        ``"cell 5"``, ``"axon 3"``; in a record of several tables the cells of each follow one another, as
-        ``"<table> cell 5"``.
-    """
-    connections = record.connections
-    table, post, axon = (connections[k].values.astype(np.int64) for k in ("table", "post", "source"))
-    tables = json.loads(record.tree.attrs["tables"])
-    sizes = np.array([post[table == k].max(initial=-1) + 1 for k in range(len(tables))], np.int64)
-    if len(tables) == 1:  # cells that never had a connection are known by their state
-        sizes[0] = max(sizes[0], record.cells.sizes.get("cell", 0))
-    offset = np.cumsum(sizes) - sizes
-    cells, axons = int(sizes.sum()), int(axon.max(initial=-1)) + 1
-    names = [
-        f"cell {i}" if len(tables) == 1 else f"{name} cell {i}"
-        for name, size in zip(tables, sizes, strict=True)
-        for i in range(size)
-    ]
-    names += [f"axon {i}" for i in range(axons)]
-    return cells + axons, cells + axon, offset[table] + post, tuple(names)
-
-
-def _births_and_deaths(birth: ArrayLike | None, death: ArrayLike | None, lives: int) -> tuple[np.ndarray, np.ndarray]:
-    born = np.zeros(lives, np.int64) if birth is None else _steps_of("birth", birth, lives)
-    died = np.full(lives, ALIVE) if death is None else _steps_of("death", death, lives)
-    if (born < 0).any():
-        e = int(np.flatnonzero(born < 0)[0])
-        raise GraphError(f"the birth of life {e} is {born[e]}: steps are numbered from 0")
-    wrong = (died < born) & (died != ALIVE)
-    if wrong.any():
-        e = int(np.flatnonzero(wrong)[0])
-        raise GraphError(
-            f"life {e} is born at step {born[e]} and dies at step {died[e]}: a death must not be before the birth, "
-            f"and is {ALIVE} where there is none"
-        )
-    return born, died
-
-
-def _steps_of(what: str, values: ArrayLike, lives: int) -> np.ndarray:
-    array = np.asarray(values)
-    if array.size == 0:
-        array = array.astype(np.int64)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise GraphError(f"{what} holds {array.dtype}: steps must be integers")
-    if array.shape != (lives,):
-        raise GraphError(f"{what} has shape {array.shape}: it must have one entry for each of {lives} lives")
-    return array.astype(np.int64)
-
-
-def _number_of_steps(birth: np.ndarray, death: np.ndarray, steps: int | None) -> int:
-    if steps is None:
-        steps = int(max(birth.max(initial=0), death.max(initial=0))) + 1
-    elif not isinstance(steps, int | np.integer) or steps < 1:
-        raise GraphError(f"steps is {steps!r}: a history has an integer number of steps, at least one")
-    if steps > MAX_STEPS:
-        raise GraphError(f"a history of {steps:,} steps is too long, the limit is {MAX_STEPS:,}")
-    return int(steps)
-
-
-def _times(times: ArrayLike | None, steps: int) -> np.ndarray:
-    if times is None:
-        return np.arange(steps, dtype=np.float64)
-    try:
-        array = np.array(times, np.float64)
-    except (TypeError, ValueError) as error:
-        raise GraphError(f"times must be numbers: {error}") from None
-    if array.shape != (steps,) or not np.isfinite(array).all():
-        raise GraphError(f"times have shape {array.shape}: they must be finite, one for each of {steps} steps")
-    return array
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Return part / whole, NaN where the whole is 0."""
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole != 0)

@@ -11,7 +11,7 @@ A segment is a row of an int32 array: ``birth << 2 | code`` and ``death``.
 import numpy as np
 from numba import njit
 
-from neuroprune.netsci.adjacency import CODE_BITS, CODE_MASK, reverse, row_starts
+from neuroprune.netsci.adjacency import CODE_BITS, CODE_MASK, reverse
 
 
 @njit(cache=True, nogil=True)
@@ -31,39 +31,7 @@ def merge_lives(source, target, birth, death):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def forward_arcs(n, start, packed, f_start, order, rank, source, target):  # pragma: no cover
-    """Return the arcs of each forward dyad, from the lower rank and to it, -1 for none, and its higher rank."""
-    out_start = row_starts(n, source)
-    in_start = row_starts(n, target)
-    into = np.empty(source.size, np.int32)
-    place = in_start[:-1].copy()
-    for e in range(source.size):
-        into[place[target[e]]] = e
-        place[target[e]] += 1
-    dyads = f_start[n]
-    higher = np.empty(dyads, np.uint32)
-    outward = np.empty(dyads, np.int32)
-    inward = np.empty(dyads, np.int32)
-    place = f_start[:-1].copy()
-    for w in range(n):  # rows come out sorted because ranks are visited in order
-        x = order[w]
-        a, b = out_start[x], in_start[x]
-        for k in range(start[x], start[x + 1]):
-            code = packed[k] & CODE_MASK
-            r = rank[packed[k] >> CODE_BITS]
-            if r < w:
-                p = place[r]
-                higher[p] = w
-                outward[p] = into[b] if code & 2 else -1
-                inward[p] = a if code & 1 else -1
-                place[r] += 1
-            a += np.int64(code & 1)
-            b += np.int64(code >> 1)
-    return higher, outward, inward
-
-
-@njit(cache=True, nogil=True)
-def build_segments(n, f_start, f_higher, outward, inward, life, birth, death, directed):  # pragma: no cover
+def build_segments(n, f_start, f_packed, outward, inward, life, birth, death, directed):  # pragma: no cover
     """Cut the time of each dyad into segments of one code; without direction, the code is always 3.
 
     Lives of arc `a` are ``life[a]:life[a + 1]``, disjoint and ascending. Returns where the row of each rank starts,
@@ -94,7 +62,7 @@ def build_segments(n, f_start, f_higher, outward, inward, life, birth, death, di
                     now = min(now, max(out_birth, in_birth))
                 code = np.int32(out_birth == born) + np.int32(2) * np.int32(in_birth == born)
                 if directed or k == first or segments[k - 1, 1] < born:
-                    higher[k] = f_higher[p]
+                    higher[k] = f_packed[p] >> CODE_BITS
                     segments[k, 0] = born << 2 | (code if directed else np.int32(3))
                     segments[k, 1] = now
                     k += 1

@@ -1,4 +1,4 @@
-"""Graphs from and to arrays, scipy, networkx, igraph, pandas and the records of runs."""
+"""Graphs from and to arrays, scipy, networkx, igraph and pandas."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
     import scipy.sparse as sp
-
-    from neuroprune.record import Record
 
 Labels = Sequence[Any] | np.ndarray
 
@@ -260,61 +258,12 @@ def from_pandas(
     return from_edges(edges[source].to_numpy(), edges[target].to_numpy(), values, directed=directed)
 
 
-def from_record(record: "Record", age: float | None = None) -> Graph:
-    """Make the graph of the connections that live at an age in the record of a run.
-
-    Parameters
-    ----------
-    record : Record
-    age : float, optional
-        Days; by default the last declared age, or the end of a record without any.
-
-    Returns
-    -------
-    Graph
-        Cells first, then axons, as :func:`~neuroprune.netsci.history.record_nodes` numbers them. Weighted at a
-        declared age, at which weights were recorded; binary at any other.
-
-    Raises
-    ------
-    GraphError
-        If the age is before the start or after the end of the record.
-    """
-    from neuroprune.netsci.history import record_nodes
-
-    n, source, target, names = record_nodes(record)
-    clock, ages = record.clock, record.ages
-    done = record.development.sizes["step"]
-    end = clock.age(done)
-    if age is None:
-        age = float(ages[-1]) if len(ages) else end
-    tolerance = 1e-6 * clock.step
-    if not clock.start - tolerance <= age <= end + tolerance:
-        raise GraphError(f"the record has no age {age:g}: it goes from {clock.start:g} to {end:g} days")
-    alive = (record.birth_age() <= age + tolerance) & (record.death_age() > age + tolerance)
-    weight = None
-    declared = np.flatnonzero(np.isclose(ages, age, rtol=0, atol=tolerance))
-    if declared.size:
-        weight = record.snapshots["weight"].values[declared[0]]
-        alive &= np.isfinite(weight)
-        weight = weight[alive]
-    return Graph.from_coo(source[alive], target[alive], weight, n, names=names)
-
-
 def to_scipy(graph: Graph) -> "sp.csr_array":
     """Return the adjacency matrix; see :meth:`Graph.to_scipy`."""
     import scipy.sparse as sp
 
     weight = np.ones(graph.arcs) if graph.weight is None else graph.weight
     return sp.csr_array((weight, (graph.source, graph.target)), shape=(graph.n, graph.n))
-
-
-def edges_of(graph: Graph) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return the edges, each once."""
-    if graph.directed:
-        return graph.source, graph.target, graph.weight
-    once = graph.source < graph.target
-    return graph.source[once], graph.target[once], None if graph.weight is None else graph.weight[once]
 
 
 def _node_labels(graph: Graph) -> list[Any]:
@@ -328,7 +277,7 @@ def to_networkx(graph: Graph) -> "nx.Graph":
     peer: nx.Graph = nx.DiGraph() if graph.directed else nx.Graph()
     labels = _node_labels(graph)
     peer.add_nodes_from(labels)
-    source, target, weight = edges_of(graph)
+    source, target, weight = graph.edges
     ends = ((labels[u], labels[v]) for u, v in zip(source.tolist(), target.tolist(), strict=True))
     if weight is None:
         peer.add_edges_from(ends)
@@ -343,7 +292,7 @@ def to_igraph(graph: Graph) -> "igraph.Graph":
         import igraph
     except ImportError:
         raise GraphError("igraph is not installed: pip install 'neuroprune[communities]'") from None
-    source, target, weight = edges_of(graph)
+    source, target, weight = graph.edges
     peer = igraph.Graph(graph.n, np.column_stack([source, target]).tolist(), directed=graph.directed)
     if graph.names is not None:
         peer.vs["name"] = list(graph.names)
@@ -358,7 +307,7 @@ def to_pandas(graph: Graph) -> "pd.DataFrame":
         import pandas as pd
     except ImportError:
         raise GraphError("pandas is not installed: pip install 'neuroprune[data]'") from None
-    source, target, weight = edges_of(graph)
+    source, target, weight = graph.edges
     labels = np.array(_node_labels(graph), None if graph.names is None else object)
     columns = {"source": labels[source], "target": labels[target]}
     return pd.DataFrame(columns if weight is None else columns | {"weight": weight})

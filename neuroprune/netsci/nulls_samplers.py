@@ -135,7 +135,7 @@ def _rows(graph: Graph, method: str, moves: int) -> tuple[Draw, int]:
 
 def _pairs(graph: Graph, moves: int) -> tuple[Draw, int]:
     """Switch the pairs of an undirected graph."""
-    low, high, weight = _edges(graph)
+    low, high, weight = graph.edges
     edges = packed(low, high)
 
     def draw(state: np.ndarray) -> tuple[Graph, int]:
@@ -187,7 +187,7 @@ def _distance(graph: Graph, moves: int, bins: Bins) -> tuple[Draw, int]:
     positions = graph.positions
     if positions is None:
         raise GraphError("the graph has no positions: the null model 'distance' needs them")
-    source, target, weight = _edges(graph)
+    source, target, weight = graph.edges
     edges = packed(source, target)
     limits = _bin_limits(edge_lengths(positions, edges), bins)
     start = row_starts(graph.n, source if graph.directed else source[:0])
@@ -207,7 +207,7 @@ def _distance(graph: Graph, moves: int, bins: Bins) -> tuple[Draw, int]:
 
 
 def _gnm(graph: Graph) -> Draw:
-    _, _, weight = _edges(graph)
+    _, _, weight = graph.edges
     order = ORDERED if graph.directed else UNORDERED
 
     def draw(state: np.ndarray) -> tuple[Graph, int]:
@@ -224,7 +224,7 @@ def _gnm(graph: Graph) -> Draw:
 def _weights(graph: Graph) -> Draw:
     if graph.weight is None:
         raise GraphError("the graph is binary: the null model 'weights' needs weights to shuffle")
-    low, high, weight = _edges(graph)
+    low, high, weight = graph.edges
 
     def draw(state: np.ndarray) -> tuple[Graph, int]:
         dealt = _shuffled(None, weight, state)
@@ -253,14 +253,6 @@ def _pair_set(n: int, edges: np.ndarray, order: bool | None) -> tuple[np.ndarray
     table, shift = pair_set(n, edges.size)
     add_edges(n, edges, order, table, shift)
     return table, shift
-
-
-def _edges(graph: Graph) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return ends and weights of the edges, in an undirected graph each once."""
-    if graph.directed:
-        return graph.source, graph.target, graph.weight
-    once = graph.source < graph.target
-    return graph.source[once], graph.target[once], None if graph.weight is None else graph.weight[once]
 
 
 def _shuffled(start: np.ndarray | None, weight: np.ndarray | None, state: np.ndarray) -> np.ndarray | None:

@@ -97,25 +97,6 @@ def sums_at_nodes(n, start, packed, degrees, triads):  # pragma: no cover
     return closed, paths
 
 
-@njit(cache=True, nogil=True)
-def dyads_of_arcs(start, packed, rank, source, target):  # pragma: no cover
-    """Return the place of the dyad of each arc in the forward rows, by bisection."""
-    dyad = np.empty(source.size, np.int64)
-    for a in range(source.size):
-        u, v = rank[source[a]], rank[target[a]]
-        if u > v:
-            u, v = v, u
-        lo, hi = start[u], start[u + 1] - 1
-        while lo < hi:
-            middle = (lo + hi) // 2
-            if packed[middle] >> CODE_BITS < v:
-                lo = middle + 1
-            else:
-                hi = middle
-        dyad[a] = lo
-    return dyad
-
-
 def _triads_on_dyads(graph: Graph) -> np.ndarray:
     """Return the closed triads on each forward dyad by the codes of their other sides, int32, shape (dyads, 9)."""
     return closed_on_dyads(graph.n, graph.forward.start, graph.forward.packed, False)[0]
@@ -123,8 +104,10 @@ def _triads_on_dyads(graph: Graph) -> np.ndarray:
 
 def _on_arcs(graph: Graph, values: np.ndarray) -> np.ndarray:
     """Return values of forward dyads as values of arcs, along the first axis."""
-    start, packed, _, rank = graph.forward
-    return values[dyads_of_arcs(start, packed, rank, graph.source, graph.target)]
+    dyad = np.empty(graph.arcs, np.int64)
+    for arc in graph.forward_arcs:
+        dyad[arc[arc >= 0]] = np.flatnonzero(arc >= 0)
+    return values[dyad]
 
 
 def triad_participation(graph: Graph, roles: bool = False) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from neuroprune.core.errors import GraphError
 from neuroprune.netsci.graph import Graph
-from neuroprune.netsci.interop import edges_of, from_edges, from_networkx, to_networkx
+from neuroprune.netsci.interop import from_edges, from_networkx, to_networkx
 
 ENDS = ("source", "target")
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}")
@@ -148,7 +148,7 @@ def write_csv(graph: Graph, path: Path | str) -> None:
         Gzipped where the name ends in ``.gz``. The file appears whole or not at all.
     """
     path = Path(path)
-    source, target, weight = edges_of(graph)
+    source, target, weight = graph.edges
     labels = range(graph.n) if graph.names is None else graph.names
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

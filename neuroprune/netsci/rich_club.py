@@ -8,6 +8,8 @@ import numpy as np
 from neuroprune.core.errors import GraphError
 from neuroprune.netsci.graph import Graph
 from neuroprune.netsci.nulls import sample_nulls, seed_of
+from neuroprune.netsci.ratios import ratio
+from neuroprune.netsci.significance import p_values, percentile_interval
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,7 +46,7 @@ class RichClub:
     def ratio(self) -> np.ndarray:
         """phi over its mean in the null model, shape (largest degree,); NaN where that is 0 or undefined."""
         mean = self._sampled().mean(axis=0)
-        return np.divide(self.phi, mean, out=np.full(mean.shape, np.nan), where=mean > 0)
+        return ratio(self.phi, mean)
 
     @property
     def p(self) -> np.ndarray:
@@ -53,16 +55,11 @@ class RichClub:
         NaN where phi is undefined in the graph or in a sample. These are many dependent tests: correct them before
         claiming a club at some k.
         """
-        null = self._sampled()
-        tail = 1 + np.minimum((null >= self.phi).sum(axis=0), (null <= self.phi).sum(axis=0))
-        p = np.minimum(2 * tail / (1 + self.samples), 1.0)
-        return np.where(np.isnan(self.phi) | np.isnan(null).any(axis=0), np.nan, p)
+        return p_values(self.phi, self._sampled())
 
     def interval(self, level: float = 0.95) -> np.ndarray:
         """Return the central percentile interval of phi in the null model, shape (2, largest degree)."""
-        if not 0 < level < 1:
-            raise GraphError(f"level={level!r}: an interval has a level between 0 and 1")
-        return np.quantile(self._sampled(), [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return percentile_interval(self._sampled(), level)
 
     def _sampled(self) -> np.ndarray:
         if self.null_phi is None:
@@ -137,5 +134,5 @@ def _curve(graph: Graph, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     poorer = np.minimum(degree[graph.source], degree[graph.target])
     nodes = graph.n - np.cumsum(np.bincount(degree, minlength=size + 1))[:size]
     arcs = graph.arcs - np.cumsum(np.bincount(poorer, minlength=size + 1))[:size]
-    phi = np.divide(arcs, nodes * (nodes - 1), out=np.full(size, np.nan), where=nodes > 1)
+    phi = ratio(arcs, nodes * (nodes - 1))
     return phi, nodes, arcs

@@ -12,6 +12,7 @@ from neuroprune.core.errors import GraphError
 from neuroprune.netsci.graph import Graph
 from neuroprune.netsci.nulls import seed_of
 from neuroprune.netsci.nulls_samplers import DEFAULT_BINS, Bins, null_sampler, whole
+from neuroprune.netsci.ratios import ratio
 
 Statistic = str | Callable[[Graph], float | Mapping[str, float]]
 CORRECTIONS = ("holm", "bh")
@@ -217,7 +218,7 @@ def null_test(
         observed,
         mean,
         sd,
-        _z(observed, mean, sd),
+        ratio(observed - mean, sd),
         z_low,
         z_high,
         p,
@@ -268,10 +269,6 @@ def _measured(measures: list[tuple[str, Callable[[Graph], Any]]], graph: Graph) 
     return found
 
 
-def _z(observed: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    return np.divide(observed - mean, sd, out=np.full(np.shape(mean), np.nan), where=sd > 0)
-
-
 def p_values(observed: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return two-sided add-one p-values, see :func:`null_test`.
 
@@ -320,10 +317,23 @@ def _z_intervals(
         taken = np.bincount(drawn.ravel(), minlength=count * samples).reshape(count, samples) / samples
         mean = taken @ away
         variance = np.maximum(taken @ away**2 - mean**2, 0) * samples / (samples - 1)
-        resampled[first : first + count] = _z(observed[defined] - centre, mean, np.sqrt(variance))
+        resampled[first : first + count] = ratio(observed[defined] - centre - mean, np.sqrt(variance))
     # A resample of few samples may hold one of them only and has no z.
     low[defined], high[defined] = np.nanpercentile(resampled, edges, axis=0)
     return low, high
+
+
+def percentile_interval(values: np.ndarray | list[float], level: float) -> np.ndarray:
+    """Return the central interval that holds a fraction of some values, along the first axis; shape (2, ...).
+
+    Raises
+    ------
+    GraphError
+        If the fraction is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise GraphError(f"level={level!r}: an interval has a level between 0 and 1")
+    return np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
 
 
 def adjusted(p: np.ndarray, correction: str) -> np.ndarray:

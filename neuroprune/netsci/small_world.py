@@ -13,6 +13,7 @@ from neuroprune.netsci.graph import Graph
 from neuroprune.netsci.lattice import lattice_reference
 from neuroprune.netsci.nulls import sample_nulls, seed_of
 from neuroprune.netsci.paths import mean_path, path_summary
+from neuroprune.netsci.significance import percentile_interval
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -151,7 +152,5 @@ def _ratio(a: float, b: float) -> float:
 
 
 def _interval(values: list[float], level: float) -> tuple[float, float]:
-    if not 0 < level < 1:
-        raise GraphError(f"level={level!r}: an interval has a level between 0 and 1")
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    low, high = percentile_interval(values, level).tolist()
+    return low, high

@@ -1,6 +1,5 @@
 """Graphs in space: lengths of edges, what wiring costs, and how connection depends on distance."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from neuroprune.core.errors import GraphError
 from neuroprune.netsci.graph import Graph
+from neuroprune.netsci.ratios import ratio
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,8 +32,7 @@ class ConnectionProbability:
     @property
     def probability(self) -> np.ndarray:
         """Edges over pairs, shape (bins,); NaN where there are no pairs."""
-        out = np.full(self.pairs.size, math.nan)
-        return np.divide(self.connected, self.pairs, out=out, where=self.pairs > 0)
+        return ratio(self.connected, self.pairs)
 
     def __repr__(self) -> str:
         return (

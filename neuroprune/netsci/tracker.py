@@ -6,10 +6,11 @@ from numpy.typing import ArrayLike
 from neuroprune.core.errors import GraphError
 from neuroprune.netsci.adjacency import CODE_BITS
 from neuroprune.netsci.census import Census
-from neuroprune.netsci.graph import Graph, _node_numbers
-from neuroprune.netsci.history import closed_fraction
+from neuroprune.netsci.clustering import closed_fraction
+from neuroprune.netsci.graph import Graph
 from neuroprune.netsci.tracker_kernels import find_codes, flip_and_count, flip_arcs
 from neuroprune.netsci.triads import TRIADS, assemble, closed_triads, count_wedges
+from neuroprune.netsci.validation import node_numbers
 
 RECOUNT_ABOVE = 0.1
 """Fraction of the arcs in one batch above which counting all triads anew takes less time (measured)."""
@@ -131,7 +132,7 @@ class TriadTracker:
 
     def _batch(self, source: ArrayLike, target: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the arcs of a batch and the codes of their dyads, or raise."""
-        src, dst = _node_numbers("source", source), _node_numbers("target", target)
+        src, dst = node_numbers("source", source), node_numbers("target", target)
         if src.size != dst.size:
             raise GraphError(f"source has {src.size} entries and target {dst.size}: they must agree")
         for nodes in (src, dst):

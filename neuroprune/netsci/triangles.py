@@ -160,42 +160,6 @@ def by_node(by_rank: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def forward_weights(n, start, packed, rank, order, f_start, target, weight):  # pragma: no cover
-    """Return the weights of both arcs of each forward dyad, 0 for one that is not there: out and in of the lower rank.
-
-    The arcs are sorted by (source, target) and so are the rows: the out-arcs of a row come in its own order, and
-    its in-arcs in the order in which the sources are visited.
-    """
-    outward = np.zeros(packed.size)
-    inward = np.zeros(packed.size)
-    next_in = start[:-1].copy()
-    a = 0
-    for u in range(n):
-        for e in range(start[u], start[u + 1]):
-            if packed[e] & ONE:
-                outward[e] = weight[a]
-                v = target[a]
-                f = next_in[v]
-                while not (packed[f] & np.uint32(2)):
-                    f += 1
-                inward[f] = weight[a]
-                next_in[v] = f + 1
-                a += 1
-    f_out = np.empty(f_start[n])
-    f_in = np.empty(f_start[n])
-    place = f_start[:-1].copy()
-    for w in range(n):
-        x = order[w]
-        for e in range(start[x], start[x + 1]):
-            r = rank[packed[e] >> CODE_BITS]
-            if r < w:
-                f_out[place[r]] = inward[e]
-                f_in[place[r]] = outward[e]
-                place[r] += 1
-    return f_out, f_in
-
-
-@njit(cache=True, nogil=True)
 def product_sums(n, start, packed, value):  # pragma: no cover
     """Return for each node the sum over its triangles of the product of three symmetric dyad values."""
     sums = np.zeros(n)
