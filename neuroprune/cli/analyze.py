@@ -63,6 +63,7 @@ def analyze(
     """
     import json
 
+    from neuroprune.cli.progress import sampling
     from neuroprune.netsci import NULLS
     from neuroprune.netsci import analyze as analyze_graph
 
@@ -79,7 +80,8 @@ def analyze(
             f"no edges are left in {graph}: {opened.self_loops} self-loops were removed, and edges of weight 0 "
             "or below a threshold; --keep-isolated keeps their nodes"
         )
-    found = analyze_graph(opened, null, samples, motifs=int(motifs), rng=seed, workers=workers)
+    with sampling(samples if null else 0) as done:
+        found = analyze_graph(opened, null, samples, motifs=int(motifs), rng=seed, workers=workers, progress=done)
     if figure is not None:
         from neuroprune.plotting import plot_analysis, save_figure
 

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from neuroprune.core.clock import format_age
@@ -71,3 +72,17 @@ class Reporter:
 def _rate(measures: Mapping[str, float]) -> str:
     rate = next((value for name, value in measures.items() if name.endswith("_rate")), None)
     return "" if rate is None else f"  {rate:.2f} Hz"
+
+
+@contextmanager
+def sampling(samples: int) -> Iterator[Callable[[int], None] | None]:
+    """Show a bar for the samples of a null model, in a terminal; yield what is told how many are done."""
+    if not samples or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(stderr=True, highlight=False), transient=True) as bars:
+        task = bars.add_task("null samples", total=samples)
+        yield lambda done: bars.update(task, completed=done)

@@ -48,6 +48,7 @@ class Conversions:
 
         Examples
         --------
+        >>> from neuroprune.netsci import Graph
         >>> Graph.from_edges(["AVA", "AVB"], ["AVB", "PVC"]).names
         ('AVA', 'AVB', 'PVC')
         """

@@ -2,8 +2,8 @@
 
 Models that keep degrees are Markov chains of moves from the observed graph, each sample a chain of its own. Attempts
 that would make a loop or a parallel edge are rejected and counted as moves: chains that repeat an attempt until it
-succeeds are not uniform. Every graph with the same degrees can be reached: what switches and trades cannot do,
-turning 3-cycles of nodes that all others treat alike, is done by coin flips at the end (igraph #1456).
+succeeds are not uniform. Under ``"degree"`` every graph can be reached: what switches and trades cannot do, turning
+3-cycles of nodes that all others treat alike, is done by coin flips at the end (igraph #1456).
 """
 
 from collections.abc import Iterator
@@ -72,8 +72,8 @@ def randomize(
         A key of `NULLS`, which says what each model keeps. On afferent networks, from sources to targets,
         ``"degree"`` keeps the degrees of both sides.
     method : {"curveball", "switching"}, optional
-        How the chain moves. Curveball, the default where it can be used (``"degree"`` of a directed graph), mixes
-        in less time.
+        How the chain moves. Curveball is the default where it can be used, for ``"degree"`` of a directed graph: a
+        sample of a large graph takes less time than with switching, one of a sparse graph more.
     moves : int, optional
         Attempted switches for each edge, by default 10 (200 under ``"distance"``, where most are rejected), or
         global trades, by default 40. After so many, the numbers of mutual dyads and of triangles have stopped
@@ -96,8 +96,9 @@ def randomize(
 
     Notes
     -----
-    In the long run all graphs that the model allows are equally likely; under ``"distance"`` all that switches can
-    reach.
+    In the long run all graphs that a chain can reach are equally likely. Under ``"degree"`` these are all that the
+    model allows [1]_. Under ``"degree+reciprocity"`` and ``"distance"`` that is not proved, but no exception is known
+    among small graphs; their chains make up to eight switches in one move, because single ones do not suffice.
 
     References
     ----------

@@ -247,7 +247,7 @@ def compare_clustering(graphs: dict[str, Graph]) -> None:
     for family, graph in graphs.items():
         ours, (undirected, fagiolo) = timed(lambda g=graph: binary_clustering(fresh(g)), 7)
         if family == "sf":
-            line_only(family, ours)
+            print(f"{family:34} {1e3 * ours:10.2f} ms  (networkx takes minutes at hubs)", flush=True)
             continue
         peer = nx.DiGraph()
         peer.add_nodes_from(range(graph.n))
@@ -268,10 +268,6 @@ def compare_clustering(graphs: dict[str, Graph]) -> None:
     theirs, expected = timed(lambda: nx.clustering(peer, weight="weight"))
     assert np.allclose(np.nan_to_num(found.local), list(expected.values()), rtol=1e-11, atol=1e-12)
     line("C. elegans, weighted Fagiolo", ours, "networkx", theirs, None)
-
-
-def line_only(what: str, ours: float) -> None:
-    print(f"{what:34} {1e3 * ours:10.2f} ms  (networkx takes minutes at hubs)", flush=True)
 
 
 def compare_efficiency(graphs: dict[str, Graph]) -> None:

@@ -129,6 +129,11 @@ def test_bad_input_is_one_clear_error(arguments, message):
         Graph.from_coo(**arguments)
 
 
+def test_weights_of_parallel_edges_that_add_up_beyond_float64_are_refused():
+    with pytest.raises(GraphError, match="the weights of the parallel edges 0 -> 1 add up to inf"):
+        Graph.from_coo([0, 0, 1], [1, 1, 2], [1e308, 1e308, 1.0])
+
+
 def test_a_binary_graph_has_no_threshold():
     with pytest.raises(GraphError, match="no weights to threshold"):
         Graph.from_coo([0], [1]).threshold(2)

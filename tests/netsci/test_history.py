@@ -85,12 +85,16 @@ def test_a_larger_history_equals_networkx():
 
 def test_steps_counted_in_blocks_are_the_same(monkeypatch):
     rng = np.random.default_rng(1)
-    arguments = (rng.integers(0, 20, 300), rng.integers(0, 20, 300), rng.integers(0, 5, 300), np.full(300, -1))
+    birth = rng.integers(0, 5, 300)
+    death = np.where(rng.random(300) < 0.3, -1, birth + rng.integers(1, 6, 300))
+    arguments = (rng.integers(0, 20, 300), rng.integers(0, 20, 300), birth, death)
     whole = History.from_lives(*arguments, 20, 9)
     monkeypatch.setattr(history, "BLOCK_BYTES", 8 * 20 * 2)
     blocked = History.from_lives(*arguments, 20, 9)
     for kind in ("undirected", "fagiolo"):
         assert np.array_equal(whole.clustering(kind), blocked.clustering(kind))
+        recounted = [clustering(whole.graph(step), kind).mean() for step in range(9)]
+        assert blocked.clustering(kind) == pytest.approx(recounted, rel=1e-11)
 
 
 def test_lives_of_one_arc_are_merged_and_loops_counted():

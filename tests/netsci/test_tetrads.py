@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_graphs import graphs
 
 from neuroprune.core.errors import GraphError
 from neuroprune.netsci import tetrads
@@ -15,18 +16,6 @@ from neuroprune.netsci.graph import Graph
 from neuroprune.netsci.tetrad_classes import TETRADS, TETRADS_UNDIRECTED, tetrad_edges
 from neuroprune.netsci.tetrad_kernels import MOST, count_cycles_by_code, ranked_rows
 from neuroprune.netsci.tetrads import count_stars, tetrad_census
-
-
-@st.composite
-def graphs(draw, largest: int = 9, directed: bool = True):
-    """Draw a graph, sparse or dense."""
-    n = draw(st.integers(0, largest))
-    pairs = [(i, j) for i in range(n) for j in range(n) if i != j and (directed or i < j)]
-    chosen = draw(st.sets(st.sampled_from(pairs))) if pairs else set()
-    if draw(st.booleans()):
-        chosen = set(pairs) - chosen
-    arcs = sorted(chosen)
-    return Graph.from_coo([i for i, _ in arcs], [j for _, j in arcs], n=n, directed=directed)
 
 
 def graph_of(arcs: list[tuple[int, int]], directed: bool = True) -> Graph:
@@ -144,13 +133,13 @@ def test_direction_follows_the_graph_unless_told():
 
 # ------------------------------------------------------------------ oracles
 @settings(deadline=None, max_examples=60)
-@given(graphs())
+@given(graphs(largest=9))
 def test_every_count_equals_brute_force(graph):
     assert found(tetrad_census(graph)) == enumerate_tetrads(graph)
 
 
 @settings(deadline=None, max_examples=40)
-@given(graphs(directed=False))
+@given(graphs(largest=9, directed=False))
 def test_every_undirected_count_equals_brute_force(graph):
     shape = {
         name_of(frozenset([*tetrad_edges(s), *((j, i) for i, j in tetrad_edges(s))])): s for s in TETRADS_UNDIRECTED
@@ -159,7 +148,7 @@ def test_every_undirected_count_equals_brute_force(graph):
 
 
 @settings(deadline=None, max_examples=40)
-@given(graphs())
+@given(graphs(largest=9))
 def test_the_undirected_census_is_that_of_the_undirected_graph(graph):
     assert found(tetrad_census(graph, directed=False)) == found(tetrad_census(graph.undirected()))
 

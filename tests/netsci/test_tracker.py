@@ -36,6 +36,21 @@ def test_any_sequence_of_batches_equals_a_recount(graph, data, recount):
             assert_counts(tracked, arcs)
 
 
+def test_arcs_of_a_hub_are_counted_whether_its_row_is_marked_or_searched():
+    rng = np.random.default_rng(0)
+    spokes = [(0, v) for v in range(1, 300)] + [(v, 0) for v in range(1, 300, 3)]
+    others = [(int(u), int(v)) for u, v in rng.integers(1, 300, (400, 2)) if u != v]
+    arcs = set(spokes) | set(others)
+    graph = Graph.from_coo([u for u, _ in arcs], [v for _, v in arcs])
+    tracked = TriadTracker(graph)
+    for size in (1, 2, 30):  # one arc does not repay marking the row of the hub, thirty do
+        gone = spokes[:size]
+        tracked.remove([u for u, _ in gone], [v for _, v in gone])
+        assert_counts(tracked, arcs - set(gone))
+        tracked.add([u for u, _ in gone], [v for _, v in gone])
+        assert_counts(tracked, arcs)
+
+
 def test_the_graph_that_is_tracked_is_not_changed():
     graph = random_graph(30, 0.3, 1)
     before = [array.copy() for array in graph.adjacency]
