@@ -183,22 +183,27 @@ def plot_analysis(analysis: "Analysis") -> Figure:
     adjacency = plot_adjacency(graph, _membership(graph), ax=figure.add_axes((0.05, 0.54, 0.25, 0.40)))
     adjacency.set_title(f"{graph.n:,} nodes, {graph.m:,} {'arcs' if graph.directed else 'edges'}", fontsize=7)
     plot_degrees(graph, ax=figure.add_axes((0.40, 0.57, 0.2, 0.37)))
-    values, motifs = figure.add_axes((0.78, 0.57, 0.2, 0.37)), figure.add_axes((0.08, 0.15, 0.9, 0.32))
+    values, motifs = figure.add_axes((0.78, 0.57, 0.2, 0.37)), figure.add_axes((0.09, 0.15, 0.89, 0.32))
+    afferent = "bipartite.bifans" in analysis.values  # what is fixed by construction there says nothing
     if test is None:
-        names = ("clustering.undirected", "clustering.fagiolo", "transitivity", "efficiency", "reciprocity")
+        names = ["clustering.undirected", "clustering.fagiolo", "transitivity", "efficiency", "reciprocity"]
+        if afferent:
+            names = [f"bipartite.{part}" for part in ("clustering_sources", "clustering_targets", "robins_alexander")]
         shown = [name for name in names if np.isfinite(analysis.values[name])]
         values.barh(range(len(shown)), [analysis.values[name] for name in shown], 0.6, color=BLUE)
         values.set_yticks(range(len(shown)), [_words(name) for name in shown], fontsize=6)
         values.invert_yaxis()
         values.set_xlabel("value")
+    else:
+        shown = [name for name in test.names if not name.startswith(("triads.", "tetrads.", "reachable"))]
+        plot_null_values(test, [name for name in shown if name.startswith("bipartite.") or not afferent], ax=values)
+    if test is None or afferent:
         counts = {k: v for k, v in analysis.triads.to_dict().items() if k not in ("003", "012", "102")}
         motifs.bar(range(len(counts)), list(counts.values()), 0.62, color=BLUE)
         motifs.set_yscale("symlog")
         motifs.set_ylabel("induced triads")
         label_motifs(motifs, list(counts))
     else:
-        shown = [name for name in test.names if not name.startswith(("triads.", "tetrads.", "reachable"))]
-        plot_null_values(test, shown, ax=values)
         plot_motif_profile(test, ax=motifs)
     return figure
 

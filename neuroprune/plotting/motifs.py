@@ -113,7 +113,7 @@ def plot_motif_profile(test: "NullTest", *, ax: Axes | None = None) -> Axes:
     ]
     if undefined.any():
         handles.append(Line2D([], [], marker="x", linestyle="", color=GREY, markersize=4, label="no spread"))
-    ax.legend(handles=handles, loc="best", ncols=2, fontsize=6)
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.36), ncols=len(handles), fontsize=6)
     return ax
 
 

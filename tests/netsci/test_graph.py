@@ -46,6 +46,14 @@ def test_an_undirected_edge_is_two_arcs_and_one_edge():
     assert np.array_equal(graph.weight, [2.5, 2.5])  # type: ignore[arg-type]
 
 
+def test_edges_are_listed_once_from_the_lower_number():
+    source, target, weight = Graph.from_coo([2, 1], [0, 2], [5.0, 7.0], directed=False).edges
+    assert (source.tolist(), target.tolist()) == ([0, 1], [2, 2])
+    assert weight is not None and weight.tolist() == [5.0, 7.0]
+    directed = Graph.from_coo([2, 1], [0, 2])
+    assert directed.edges == (directed.source, directed.target, None)
+
+
 @settings(deadline=None)
 @given(graphs(directed=None))
 def test_degrees_and_dyads_are_those_of_the_matrix(graph):

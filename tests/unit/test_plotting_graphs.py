@@ -105,3 +105,14 @@ def test_a_page_fits_a_graph_with_and_without_a_null(null, tmp_path):
     figure = plot_analysis(analyze(clustered(), null, 20, rng=1))
     assert len(figure.axes) == 4
     save_figure(figure, tmp_path / "page.png", tmp_path / "page.svg")
+
+
+@pytest.mark.parametrize("null", [None, "degree"])
+def test_the_page_of_afferents_shows_what_can_differ_there(null):
+    rng = np.random.default_rng(0)
+    afferents = Graph.from_coo(rng.integers(0, 8, 40), rng.integers(8, 16, 40))
+    values, motifs = plot_analysis(analyze(afferents, null, 20, rng=1)).axes[2:]
+    labels = [label.get_text() for label in values.get_yticklabels()]
+    expected = ["bipartite, clustering sources", "bipartite, clustering targets", "bipartite, robins alexander"]
+    assert labels == ([] if null is None else ["bipartite, bifans"]) + expected
+    assert motifs.get_ylabel() == "induced triads"
