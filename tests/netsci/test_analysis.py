@@ -17,7 +17,9 @@ def test_the_analysis_is_plain_data_with_the_stated_keys():
     json.dumps(found, allow_nan=False)
     assert (found["n"], found["m"], found["self_loops"]) == (12, graph.m, 0)
     assert found["triads"] == triad_census(graph).to_dict()
-    assert found["efficiency"] == path_summary(graph).efficiency
+    paths = path_summary(graph)
+    for key in ("efficiency", "mean_path", "reachable"):
+        assert found[key] == getattr(paths, key)
     assert found["reciprocity"] == graph.reciprocity
     assert {"undirected", "fagiolo"} == set(found["clustering"])
     null = found["null"]
