@@ -139,6 +139,17 @@ class ByAge:
                 return v0 + (v1 - v0) * (age - a0) / (a1 - a0)
         return values[-1]
 
+    # Bounds of a parameter, as in ``Field(ge=0)``, hold for the values at all ages.
+
+    def __ge__(self, bound: float) -> bool:
+        return all(value >= bound for _, value in self.points)
+
+    def __gt__(self, bound: float) -> bool:
+        return all(value > bound for _, value in self.points)
+
+    def __le__(self, bound: float) -> bool:
+        return all(value <= bound for _, value in self.points)
+
 
 class QuantityByAge:
     """Validator that makes a :class:`ByAge` of a quantity, or of a list of ``[age, quantity]`` pairs."""

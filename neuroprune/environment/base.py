@@ -30,6 +30,8 @@ class Environment(BaseModel, ABC):
     key: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
     produces: ClassVar[tuple[str, ...]] = ()
+    at_start: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that are read when development starts, and cannot change later."""
 
     name: str = ""
 

@@ -44,6 +44,7 @@ class Inhibition(Environment):
     key: ClassVar[str] = "inhibition"
     requires: ClassVar[tuple[str, ...]] = ("support",)
     produces: ClassVar[tuple[str, ...]] = ("inhibition", "inhibition_strength")
+    at_start: ClassVar[frozenset[str]] = frozenset({"initial"})
 
     initial: float = Field(default=0.4, ge=0)
     maximum: float = Field(default=1.0, gt=0)

@@ -53,6 +53,7 @@ class Microglia(Environment):
     key: ClassVar[str] = "microglia"
     requires: ClassVar[tuple[str, ...]] = ("x", "y", "z")
     produces: ClassVar[tuple[str, ...]] = ("contacts", "microglia", "support")
+    at_start: ClassVar[frozenset[str]] = frozenset({"density", "margin"})
 
     role: Literal["inhibition", "engulfment", "both"] = "both"
     density: PerCubicMetre = Field(default=6.5e12, gt=0)

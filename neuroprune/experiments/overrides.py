@@ -13,6 +13,7 @@ from neuroprune.core.clock import format_age, parse_age
 from neuroprune.core.errors import SpecificationError
 from neuroprune.experiments.reading import NOTES, Parameter, Provenance, Section, read_provenance, read_toml
 from neuroprune.experiments.schema import fields_of, near
+from neuroprune.experiments.vocabulary import spell_out
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
 
@@ -169,7 +170,8 @@ def read_overrides(table: Mapping[str, Any], origin: str, sections: Mapping[str,
     ----------
     table : mapping
         Keys such as ``"rules.tag.threshold"`` (quoted, or as nested tables) and, as values, a new value, a
-        table ``{value = ...}`` or ``{scale = ...}`` with optional ``from`` and ``to``, or a list of such.
+        table ``{value = ...}`` or ``{scale = ...}`` with optional ``from`` and ``to``, or a list of such; and the
+        verbs of :func:`neuroprune.experiments.vocabulary.spell_out`.
     origin : str
         For messages.
     sections : mapping of str to Section
@@ -180,18 +182,20 @@ def read_overrides(table: Mapping[str, Any], origin: str, sections: Mapping[str,
         Naming the key and those that are valid.
     """
     found = []
-    for key, written in _flat(table):
+    for key, written in _flat(spell_out(table, origin, sections)):
         section, parameter = _target(key, origin, sections)
         several = isinstance(written, list) and written and all(isinstance(w, dict) for w in written)
         for one in written if several else [written]:
-            found.append(_read_one(one, section, parameter, origin))
+            override = _read_one(one, section, parameter, origin)
+            if override.has_window and parameter in getattr(sections[section].model, "at_start", ()):
+                raise SpecificationError(f"{origin}: {key} is read at the start only: leave out from and to")
+            found.append(override)
     return found
 
 
-def _flat(table: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+def _flat(pending: list[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
     """Yield keys with dots; nested tables are what unquoted keys with dots become."""
     depth = {"system": 2, "development": 2, "environment": 3, "rules": 3}
-    pending = list(table.items())
     while pending:
         key, value = pending.pop(0)
         if isinstance(value, dict) and len(key.split(".")) < depth.get(key.split(".")[0], 1):

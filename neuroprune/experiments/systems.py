@@ -11,7 +11,7 @@ from neuroprune.core.errors import SpecificationError
 from neuroprune.development import Substrate
 from neuroprune.spiking.engine import EngineName
 
-SYSTEMS: dict[str, str] = {"cerebellum": "neuroprune.spiking.cerebellum"}
+SYSTEMS: dict[str, str] = {"cerebellum": "neuroprune.spiking.cerebellum", "dlgn": "neuroprune.spiking.dlgn"}
 """Name in ``[system]`` and module."""
 
 

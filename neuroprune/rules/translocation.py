@@ -24,13 +24,14 @@ class Translocation(Rule):
 
     Notes
     -----
-    Strength stays the same; the trace ``dendritic`` counts the part of it that sits on the dendrite. Movement is
-    gated by the cell's ``calcium``. In mice only the winner climbs, from P9 (Hashimoto et al. 2009; review
-    PMC3830199).
+    Strength stays the same; the trace ``dendritic`` counts the part of it that sits on the dendrite. In mice only
+    the winner climbs, from P9 (Hashimoto et al. 2009; review PMC3830199). Calcium does not gate the climb itself:
+    without P/Q channels several fibres of a cell climb (Hashimoto et al. 2011, PNAS); whether several do here
+    follows from how equal they are.
     """
 
     key: ClassVar[str] = "translocation"
-    requires: ClassVar[tuple[str, ...]] = ("dendritic", "calcium")
+    requires: ClassVar[tuple[str, ...]] = ("dendritic",)
 
     rate: PerDay = Field(ge=0)
     threshold: float = Field(default=0.9, gt=0, le=1)
@@ -42,7 +43,7 @@ class Translocation(Rule):
             strongest = row_max(table.weight, table.alive)
             climbs = table.alive & (table.weight >= (self.threshold - 1e-9) * strongest) & (strongest > 0)
             somatic = table.weight - table["dendritic"]
-            moving = self.rate * now.dt * self.openness(now.age) * table["calcium"] * somatic
+            moving = self.rate * now.dt * self.openness(now.age) * somatic
             moved = xp.floor(quantise(moving) + draws.uniform(table.ids, "move"))
             moved = xp.where(climbs, xp.minimum(moved, somatic), 0.0)
             proposals.append(Proposal(traces={"dendritic": table["dendritic"] + moved}))

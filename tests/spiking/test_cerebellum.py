@@ -19,10 +19,10 @@ from neuroprune.core.tables import Change, Decision, Tables
 from neuroprune.core.units import ByAge
 from neuroprune.datasets import climbing_fibre_synapses_p3
 from neuroprune.experiments import load_experiment, run
-from neuroprune.spiking.cerebellum import Anatomy, Cerebellum, Parameters
+from neuroprune.spiking.bursts import Bursts
+from neuroprune.spiking.cerebellum import Cerebellum, Parameters
+from neuroprune.spiking.driven_cells import driven_cells, noise_current
 from neuroprune.spiking.engine import Runtime, make_engine
-from neuroprune.spiking.olive import Olive
-from neuroprune.spiking.purkinje import noise_current, purkinje_model
 from neuroprune.spiking.standalone import Outputs, SpikeTrain
 
 SMALL = {"system.purkinje_cells": 10, "development.activity": "2 s", "development.record": []}
@@ -45,7 +45,7 @@ def cerebellum(seed: int = 1, **changes: Any) -> Cerebellum:
 
 
 def test_anatomy_has_the_counts_that_were_measured() -> None:
-    table = Anatomy.grow(parameters(purkinje_cells=2000), seed=3).tables[0]
+    table = Cerebellum.grow(parameters(purkinje_cells=2000), seed=3).tables[0]
     fibres = table.alive.sum(axis=1)
     assert fibres.min() == 3 and fibres.max() == 7
     assert fibres.mean() == pytest.approx(4.7, abs=4 * fibres.std() / math.sqrt(2000))
@@ -62,21 +62,21 @@ def test_anatomy_has_the_counts_that_were_measured() -> None:
 
 def test_fibres_come_from_axons_in_reach() -> None:
     p = parameters(purkinje_cells=500, cells_per_axon=2.0)
-    anatomy = Anatomy.grow(p, seed=1)
+    anatomy = Cerebellum.grow(p, seed=1)
     table = anatomy.tables[0]
     # A microband is as wide as the reach, so fibres come from the cell's own band or the next one.
     own = np.floor(table["x"] / p.microband_width)
-    apart = np.abs(anatomy.band[table.source] - own)
+    apart = np.abs(anatomy.group[table.source] - own)
     assert apart[table.alive].max() <= 1
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"fibres_min": 8}, "fibres_min is 8"), ({"fibres_mean": 7.5}, "fibres_mean is 7.5: it must lie between 3 and 7")],
+    [({"fibres_min": 8}, "fibres_min is 8"), ({"fibres_mean": 7.5}, "a mean of 7.5 inputs must lie between 3 and 7")],
 )
 def test_impossible_anatomy_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecificationError, match=message):
-        Anatomy.grow(parameters(**changes), seed=1)
+        Cerebellum.grow(parameters(**changes), seed=1)
 
 
 # --- climbing-fibre activity
@@ -85,8 +85,8 @@ def test_impossible_anatomy_is_refused(changes: dict[str, Any], message: str) ->
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 1.0])
 def test_bursts_have_the_rate_and_the_correlation_asked_for(correlation: float) -> None:
     duration, rate = 4000.0, 0.5
-    olive = Olive(rate=rate, correlation=correlation, jitter=0.0, spikes_per_burst=1.0, intraburst_rate=300.0)
-    axon, at = olive.bursts(np.zeros(2, int), np.zeros(2), duration, seed=1)
+    bursts = Bursts(rate=rate, correlation=correlation, jitter=0.0, spikes_per_burst=1.0, intraburst_rate=300.0)
+    axon, at = bursts.draw(np.zeros(2, int), np.zeros(2), duration, seed=1)
     trains = [at[axon == k] for k in (0, 1)]
     for train in trains:
         assert len(train) / duration == pytest.approx(rate, abs=4 * math.sqrt(rate / duration))
@@ -95,14 +95,14 @@ def test_bursts_have_the_rate_and_the_correlation_asked_for(correlation: float) 
 
 
 def test_bursts_are_ordered_inside_the_sample_and_spread_by_the_jitter() -> None:
-    olive = Olive(rate=1.0, correlation=1.0, jitter=0.04, spikes_per_burst=2.5, intraburst_rate=300.0)
-    axon, at = olive.bursts(np.zeros(50, int), np.zeros(50), 200.0, seed=2)
+    bursts = Bursts(rate=1.0, correlation=1.0, jitter=0.04, spikes_per_burst=2.5, intraburst_rate=300.0)
+    axon, at = bursts.draw(np.zeros(50, int), np.zeros(50), 200.0, seed=2)
     assert (np.diff(at) >= 0).all() and at.min() >= 0 and at.max() < 200.0
     assert len(axon) / 50 / 200.0 == pytest.approx(2.5, rel=0.15)
     bins = np.stack([axon, np.rint(at * 1e4)])
     assert np.unique(bins, axis=1).shape == bins.shape, "an axon fires twice in a step"
-    single = replace(olive, spikes_per_burst=1.0)
-    axon, at = single.bursts(np.zeros(4000, int), np.zeros(4000), 2.0, seed=7)
+    single = replace(bursts, spikes_per_burst=1.0)
+    axon, at = single.draw(np.zeros(4000, int), np.zeros(4000), 2.0, seed=7)
     events = np.split(at, np.flatnonzero(np.diff(at) > 0.2) + 1)
     whole = [e for e in events if len(e) == 4000]
     assert not whole or abs(np.std(whole[0]) - 0.04) < 0.004
@@ -112,7 +112,7 @@ def test_bursts_are_ordered_inside_the_sample_and_spread_by_the_jitter() -> None
 
 
 def test_noise_gives_the_membrane_the_deviation_asked_for() -> None:
-    model = Runtime(lambda: purkinje_model(200, 1, 1.0, 2))
+    model = Runtime(lambda: driven_cells(200, 1, 1.0, 2, 1e-4))
     resistance, capacitance = 380e6, 39e-12
     n = np.ones(200)
     inputs = {
@@ -137,7 +137,7 @@ def test_noise_gives_the_membrane_the_deviation_asked_for() -> None:
 
 
 def test_credit_goes_to_the_fibre_nearest_before_the_output() -> None:
-    model = Runtime(lambda: purkinje_model(1, 4, 0.2, 8))
+    model = Runtime(lambda: driven_cells(1, 4, 0.2, 8, 1e-4))
     n = np.ones(1)
     inputs = {
         "v": -0.058 * n,
@@ -154,7 +154,7 @@ def test_credit_goes_to_the_fibre_nearest_before_the_output() -> None:
     }
     spikes = (np.asarray([0, 1, 2, 3]), np.asarray([0.06, 0.09, 0.1, 0.15]))
     outputs = model.run(inputs, seed=1, spikes=spikes)
-    fired = outputs.spikes["purkinje"].time
+    fired = outputs.spikes["cells"].time
     first = fired[fired < 0.15]
     assert 0.1 < first[0] < 0.105
     credit = outputs.arrays["credit"]
@@ -173,7 +173,7 @@ def test_the_dead_carry_no_spike_no_current_and_earn_no_credit() -> None:
     assert (system.tables()[0].weight[dead] == 0).all()
     for trace in ("usage", "eligibility"):
         assert (np.asarray(activity.traces[0][trace])[dead] == 0).all()
-    assert (system._inputs(parameters(), 3.0, system.tables()[0])["w"].reshape(table.shape)[dead] == 0).all()
+    assert (system._inputs(parameters(), 3.0, system.tables()[0])["w"].reshape(10, 8)[:, :7][dead] == 0).all()
     # Without any input the cells fire only from noise, as if no climbing fibre were there.
     everything = Decision("test", (Change(eliminate=system.tables()[0].alive),))
     system.apply(system.tables().after(everything))
@@ -219,6 +219,95 @@ def test_measures_of_a_known_innervation() -> None:
     assert m["disparity_ratio"] == pytest.approx((0.5 + 0.1) / 2)
     assert m["disparity_index"] == pytest.approx(np.std([10, 5, 1], ddof=1) / np.mean([10, 5, 1]))
     assert m["synapses_per_input"] == pytest.approx(5.0)
+
+
+# --- perturbations of activity
+
+
+def at_all_ages(rate: float) -> ByAge:
+    return ByAge(((0.0, rate),))
+
+
+def test_uniform_bursts_are_one_train_and_uncorrelated_ones_share_nothing() -> None:
+    bursts = Bursts(rate=2.0, correlation=0.9, jitter=0.03, spikes_per_burst=2.5, intraburst_rate=300.0)
+    gain = np.asarray([1.0, 1.0, 0.0, 1.0])
+    axon, at = replace(bursts, pattern="uniform").draw(np.zeros(4, int), np.arange(4) * 0.01, 50.0, 1, gain=gain)
+    trains = [at[axon == k] for k in range(4)]
+    assert len(trains[0]) > 150 and len(trains[2]) == 0
+    assert np.array_equal(trains[0], trains[1]) and np.array_equal(trains[0], trains[3])
+    single = replace(bursts, spikes_per_burst=1.0, jitter=0.0)
+    for pattern, low, high in (("natural", 0.8, 1.0), ("uncorrelated", 0.0, 0.05)):
+        axon, at = replace(single, pattern=pattern).draw(np.zeros(2, int), np.zeros(2), 400.0, seed=1)
+        assert low <= np.isin(at[axon == 0], at[axon == 1]).mean() <= high
+
+
+def test_gain_scales_the_rate_of_an_axon_and_stimulation_adds_to_it() -> None:
+    bursts = Bursts(rate=0.5, correlation=0.5, jitter=0.0, spikes_per_burst=1.0, intraburst_rate=300.0)
+    duration, gain = 4000.0, np.asarray([1.0, 0.4, 0.0])
+    axon, _ = bursts.draw(np.zeros(3, int), np.zeros(3), duration, seed=1, gain=gain, extra=np.asarray([0.0, 0.0, 0.3]))
+    expected = np.asarray([0.5, 0.2, 0.3])
+    rates = np.bincount(axon, minlength=3) / duration
+    assert (np.abs(rates - expected) < 4 * np.sqrt(expected / duration)).all(), rates
+
+
+def test_a_gain_of_one_changes_no_spike() -> None:
+    bursts = Bursts(rate=1.0, correlation=0.5, jitter=0.03, spikes_per_burst=2.5, intraburst_rate=300.0)
+    plain = bursts.draw(np.arange(6) // 2, np.zeros(6), 20.0, seed=3)
+    told = bursts.draw(np.arange(6) // 2, np.zeros(6), 20.0, seed=3, gain=np.ones(6), extra=np.zeros(6))
+    assert all(np.array_equal(a, b) for a, b in zip(plain, told, strict=True))
+
+
+@pytest.mark.parametrize("age", [3.0, 20.0])
+def test_an_electrode_fires_the_cell_about_once_a_pulse_at_any_age(age: float) -> None:
+    changes = {"membrane_noise": 0.0, "stimulate_purkinje_cells": at_all_ages(5.0)}
+    system = cerebellum(silence_climbing_fibres=True, **changes)
+    activity = system.sample(Now(0, age, 0.25, 0.01))
+    assert activity.spikes is not None
+    assert (np.bincount(activity.spikes[0], minlength=10) > 0).all()
+    pulses = len(system._pulses(5.0, 10, parameters(), Now(0, age, 0.25, 0.01))[0])
+    assert 0.9 * pulses <= len(activity.spikes[0]) <= 1.5 * pulses
+    assert (activity.traces[0]["eligibility"] == 0).all(), "an electrode earned a fibre credit"
+
+
+def test_silenced_cells_do_not_spike_though_stimulated() -> None:
+    silent = cerebellum(
+        synaptic_conductance=50e-9, silence_purkinje_cells=True, stimulate_purkinje_cells=at_all_ages(5.0)
+    )
+    activity = silent.sample(NOW)
+    assert activity.measures["purkinje_rate"] == 0 and activity.measures["climbing_fibre_rate"] > 0
+    assert (activity.traces[0]["calcium"] == 0).all() and math.isnan(activity.measures["synchrony"])
+
+
+def test_silenced_climbing_fibres_carry_nothing() -> None:
+    activity = cerebellum(silence_climbing_fibres=True).sample(NOW)
+    assert activity.measures["climbing_fibre_rate"] == 0 and (activity.traces[0]["usage"] == 0).all()
+
+
+def test_synchrony_is_the_mean_correlation_of_counts() -> None:
+    system = cerebellum()  # ten cells in two columns, all within one band of 100 um
+    random = np.random.default_rng(1)
+    spikes = random.random((10, 20)) < 0.4
+    spikes[:, 3] = True
+    cell, bin_ = np.nonzero(spikes)
+    order = np.argsort(bin_, kind="stable")
+    cell, time = cell[order], bin_[order] * 0.1 + 0.05
+    cov = np.cov(spikes.astype(float), ddof=0)
+    expected = (cov.sum() - np.trace(cov)) / 9 / np.trace(cov)
+    assert system._synchrony(cell, time, 100e-6) == pytest.approx(expected)
+    together = np.tile(np.arange(10), 5), np.repeat(np.arange(5) * 0.3 + 0.05, 10)
+    assert system._synchrony(*together, 100e-6) == pytest.approx(1.0)
+
+
+def test_timing_tells_how_close_a_fibre_fires_whatever_the_calcium() -> None:
+    ample, none = (cerebellum(pq_channels=pq, synaptic_conductance=3e-9).sample(NOW).traces[0] for pq in (1.0, 0.0))
+    assert np.array_equal(ample["timing"], none["timing"]) and (np.asarray(ample["timing"]) > 0).any()
+    assert (none["calcium"] == 0).all() and (ample["calcium"] > 0).any()
+
+
+@pytest.mark.parametrize("step", [3e-4, 2e-3])
+def test_a_time_step_that_does_not_divide_the_noise_is_refused(step: float) -> None:
+    with pytest.raises(SpecificationError, match=r"system.time_step is .* divide 1 ms"):
+        cerebellum(time_step=step)
 
 
 # --- development
@@ -286,11 +375,11 @@ def test_there_is_room_for_the_fastest_bursts_of_any_age() -> None:
     system = Cerebellum(
         lambda age: bursting if 4 <= age < 5 else quiet, clock=CLOCK, activity=2.0, seed=1, engine="runtime"
     )
-    index, _, _ = system._fibre_spikes(bursting, Now(5, 4.25, 0.25, 0.1), system.tables()[0])
+    index, _, _ = system._input_spikes(bursting, Now(5, 4.25, 0.25, 0.1), system.tables()[0])
     ordinary = Cerebellum(lambda age: quiet, clock=CLOCK, activity=2.0, seed=1, engine="runtime")
     assert ordinary.capacity < len(index) <= system.capacity
     with pytest.raises(SpecificationError, match=r"exceed the room for .*: lower burst_rate"):
-        ordinary._fibre_spikes(bursting, Now(5, 4.25, 0.25, 0.1), ordinary.tables()[0])
+        ordinary._input_spikes(bursting, Now(5, 4.25, 0.25, 0.1), ordinary.tables()[0])
 
 
 def test_credit_and_calcium_are_remembered_over_the_memory() -> None:
@@ -304,7 +393,7 @@ def test_credit_and_calcium_are_remembered_over_the_memory() -> None:
             credit = next(self.credits)
             n = round(2 * credit)  # spikes of every cell in the two seconds
             train = SpikeTrain(np.repeat(np.arange(10, dtype=np.int32), n), np.linspace(0, 1, 10 * n))
-            return Outputs({"credit": np.full(70, 2.0 * credit)}, {"purkinje": train})
+            return Outputs({"credit": np.full(80, 2.0 * credit)}, {"cells": train})
 
     system = cerebellum(unselective_credit=0.0, eligibility_memory=2.0)
     system.engine = Scripted([1.0, 3.0, 0.0])
@@ -320,7 +409,7 @@ def test_credit_and_calcium_are_remembered_over_the_memory() -> None:
 def test_without_a_compiler_the_runtime_is_chosen_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neuroprune.spiking.engine.compiler_available", lambda: None)
     said: list[str] = []
-    assert make_engine(lambda: purkinje_model(1, 1, 0.1, 2), {}, "auto", said.append).name == "runtime"
+    assert make_engine(lambda: driven_cells(1, 1, 0.1, 2, 1e-4), {}, "auto", said.append).name == "runtime"
     assert len(said) == 1 and "no C++ compiler works here" in said[0]
     with pytest.raises(EngineError, match=r"needs a C\+\+ compiler"):
-        make_engine(lambda: purkinje_model(1, 1, 0.1, 2), {}, "standalone", said.append)
+        make_engine(lambda: driven_cells(1, 1, 0.1, 2, 1e-4), {}, "standalone", said.append)

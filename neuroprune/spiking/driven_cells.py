@@ -1,4 +1,4 @@
-"""The Brian2 model of young Purkinje cells driven by climbing fibres; nothing about development is in here.
+"""The Brian2 model of young cells driven by bursting afferents; nothing about development is in here.
 
 Every physiological parameter is an input of a run, so one compiled binary serves all ages and all conditions.
 """
@@ -63,26 +63,26 @@ CELL_INPUTS = (
 )
 
 
-def purkinje_model(n_cells: int, n_slots: int, duration: float, capacity: int, dt: float = 1e-4) -> Model:
+def driven_cells(n_cells: int, n_inputs: int, duration: float, capacity: int, dt: float) -> Model:
     """Make the model, for :func:`neuroprune.spiking.standalone.build`.
 
     Parameters
     ----------
-    n_cells, n_slots : int
-        Purkinje cells, and input slots of each. Input k belongs to cell ``k // n_slots``.
+    n_cells, n_inputs : int
+        Cells, and inputs of each. Input k belongs to cell ``k // n_inputs``.
     duration : float
         Simulated time of a run in seconds.
     capacity : int
-        Climbing-fibre spikes that a run has room for.
+        Input spikes that a run has room for.
     dt : float
-        Time step in seconds.
+        Time step in seconds; it must divide the millisecond after which noise is drawn anew.
     """
     import numpy as np
     from brian2 import Network, NeuronGroup, SpikeMonitor, Synapses, ms, second
 
-    n_inputs = n_cells * n_slots
+    total = n_cells * n_inputs
     step = dt * second
-    fibres = spike_input(n_inputs, capacity, duration=duration, dt=dt, name="climbing_fibres")
+    afferents = spike_input(total, capacity, duration=duration, dt=dt, name="afferents")
     cells = NeuronGroup(
         n_cells,
         EQUATIONS,
@@ -92,14 +92,14 @@ def purkinje_model(n_cells: int, n_slots: int, duration: float, capacity: int, d
         method="euler",
         dt=step,
         namespace={},
-        name="purkinje_cells",
+        name="cells",
     )
-    redraw = cells.run_regularly(NOISE, dt=NOISE_STEP * second, when="start", name="purkinje_noise")
-    inputs = Synapses(fibres, cells, SYNAPSES, on_pre=ON_PRE, on_post=ON_POST, dt=step, namespace={}, name="inputs")
-    inputs.connect(i=np.arange(n_inputs), j=np.arange(n_inputs) // n_slots)
-    monitor = SpikeMonitor(cells, name="purkinje_spikes")
+    redraw = cells.run_regularly(NOISE, dt=NOISE_STEP * second, when="start", name="cell_noise")
+    inputs = Synapses(afferents, cells, SYNAPSES, on_pre=ON_PRE, on_post=ON_POST, dt=step, namespace={}, name="inputs")
+    inputs.connect(i=np.arange(total), j=np.arange(total) // n_inputs)
+    monitor = SpikeMonitor(cells, name="cell_spikes")
     return Model(
-        network=Network(fibres, cells, redraw, inputs, monitor),
+        network=Network(afferents, cells, redraw, inputs, monitor),
         duration=duration,
         inputs={
             **{name: (cells, name) for name in CELL_INPUTS},
@@ -107,7 +107,7 @@ def purkinje_model(n_cells: int, n_slots: int, duration: float, capacity: int, d
             "tau_eligibility": (inputs, "tau_eligibility"),
         },
         outputs={"credit": (inputs, "credit")},
-        spikes={"purkinje": monitor},
-        generator=fibres,
+        spikes={"cells": monitor},
+        generator=afferents,
         namespace={},
     )
