@@ -16,6 +16,7 @@ __all__ = [
     "available",
     "climbing_fibre_course",
     "climbing_fibre_synapses_p3",
+    "climbing_fibre_synapses_p7",
     "describe",
     "load",
     "published_values",
@@ -82,7 +83,33 @@ def climbing_fibre_synapses_p3() -> np.ndarray:
     >>> counts.shape, int((counts > 0).sum()), int(counts.sum())
     ((84, 30), 284, 485)
     """
-    return np.loadtxt(_lines("climbing_fibre_synapses_p3.csv"), delimiter=",", dtype=np.int64)
+    return _counts("climbing_fibre_synapses_p3.csv")
+
+
+def climbing_fibre_synapses_p7() -> np.ndarray:
+    """Return the synapses between climbing fibres and Purkinje cells of a mouse at P7.
+
+    Returns
+    -------
+    array of int64, shape (64, 18)
+        Number of synapses of each axon branch (row) on each Purkinje cell (column).
+
+    Notes
+    -----
+    Counted as at P3, in another mouse; see :func:`climbing_fibre_synapses_p3` for what rows are, for the licence
+    and for the reference.
+
+    Examples
+    --------
+    >>> counts = climbing_fibre_synapses_p7()
+    >>> counts.shape, int((counts > 0).sum()), int(counts.sum())
+    ((64, 18), 253, 1482)
+    """
+    return _counts("climbing_fibre_synapses_p7.csv")
+
+
+def _counts(name: str) -> np.ndarray:
+    return np.loadtxt(_lines(name), delimiter=",", dtype=np.int64)
 
 
 def climbing_fibre_course() -> list[Interval]:

@@ -10,9 +10,11 @@ from neuroprune.plotting.graphs import (
     plot_null_values,
 )
 from neuroprune.plotting.inputs import example_cells, plot_fates, plot_strengths
-from neuroprune.plotting.lives import strongest_inputs
 from neuroprune.plotting.motifs import plot_motif, plot_motif_profile
+from neuroprune.plotting.pair_sizes import plot_pair_sizes
+from neuroprune.plotting.scorecard import plot_scorecard
 from neuroprune.plotting.style import STYLE, save_figure
+from neuroprune.record import strongest_inputs
 
 __all__ = [
     "STYLE",
@@ -29,6 +31,8 @@ __all__ = [
     "plot_motif",
     "plot_motif_profile",
     "plot_null_values",
+    "plot_pair_sizes",
+    "plot_scorecard",
     "plot_strengths",
     "save_figure",
     "strongest_inputs",

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 from neuroprune.core.clock import format_age
 from neuroprune.core.errors import SpecificationError
-from neuroprune.plotting.lives import Strengths, strongest_inputs
+from neuroprune.plotting.lives import Strengths
 from neuroprune.plotting.style import (
     OTHER,
     WINNER,
@@ -22,6 +22,7 @@ from neuroprune.plotting.style import (
     strength_label,
     styled,
 )
+from neuroprune.record import strongest_inputs
 
 if TYPE_CHECKING:
     from neuroprune.record import Record

@@ -1,4 +1,4 @@
-"""What figures ask of a record: the strength of inputs through age, and the strongest input of each cell."""
+"""What figures ask of records: measures by age, and the strength of inputs through age."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuroprune.core.clock import format_age
 from neuroprune.core.errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -38,40 +37,6 @@ def measure_by_age(records: Sequence["Record"], measure: str) -> tuple[np.ndarra
         raise SpecificationError(f"the {len(records)} records share no age at which {measure!r} was measured")
     values = [r.measures()[measure][np.searchsorted(r.ages, shared)] for r in records]
     return shared, np.stack(values)
-
-
-def strongest_inputs(record: "Record", age: float | None = None) -> np.ndarray:
-    """Return the strongest input of every cell that has one at a recorded age.
-
-    Parameters
-    ----------
-    record : Record
-    age : float, optional
-        Days; the last recorded age by default.
-
-    Returns
-    -------
-    array of int, shape (n_cells,)
-        Indices into ``record.connections``, ordered by table and cell. Of equally strong inputs the oldest.
-
-    Raises
-    ------
-    SpecificationError
-        If nothing was recorded at that age.
-    """
-    ages = record.ages
-    age = float(ages[-1]) if age is None else age
-    at = np.flatnonzero(np.isclose(ages, age))
-    if not len(at):
-        recorded = ", ".join(map(format_age, ages))
-        raise SpecificationError(f"age {format_age(age)} was not recorded: it must be one of {recorded}")
-    weight = record.snapshots["weight"].values[at[0]]
-    living = np.flatnonzero(~np.isnan(weight))
-    table, post = (record.connections[key].values[living] for key in ("table", "post"))
-    order = np.lexsort((living, -weight[living], post, table))
-    first = np.ones(len(order), bool)
-    first[1:] = (np.diff(table[order]) != 0) | (np.diff(post[order]) != 0)
-    return living[order[first]]
 
 
 @dataclass(frozen=True)
