@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from neuroprune._version import __version__
-from neuroprune.cli import analyze, doctor, inspect, run
+from neuroprune.cli import analyze, compare_em, doctor, inspect, run, validate
 from neuroprune.core.errors import NeuropruneError, SpecificationError
 
 
@@ -28,10 +28,11 @@ class _Group(TyperGroup):
                 raise
             _fail(error, 1)
         except KeyboardInterrupt:
-            arguments = [a for a in sys.argv[1:] if a != "--resume"]
+            arguments = [a for a in sys.argv[1:] if a not in ("--resume", "--fresh")]
             hint = ""
-            if arguments[:1] == ["run"]:
-                hint = f"; go on with: {shlex.join(['neuroprune', *arguments, '--resume'])}"
+            if arguments[:1] in (["run"], ["validate"]):
+                resume = ["--resume"] if arguments[0] == "run" else []
+                hint = f"; go on with: {shlex.join(['neuroprune', *arguments, *resume])}"
             typer.echo(f"interrupted{hint}", err=True)
             raise typer.Exit(130) from None
 
@@ -55,6 +56,8 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("show")(inspect.show)
 app.command("analyze")(analyze.analyze)
+app.command("compare-em")(compare_em.compare_em)
+app.command("validate")(validate.validate)
 app.command("models")(inspect.models)
 app.command("rules")(inspect.rules)
 app.command("config")(inspect.config)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from neuroprune.experiments import Run
     from neuroprune.record import Record
 
-_PERCENT = ("mono_innervated", "dendritic_fraction", "axons_without_cell")
-
 
 def measures_by_age(record: "Record") -> list[dict[str, Any]]:
     """Return one mapping for each declared age: ``age`` and every measure, None where it is not defined."""
@@ -84,6 +82,8 @@ def table_of(ages: Sequence[Mapping[str, Any]]) -> "Table":
     """
     from rich.table import Table
 
+    from neuroprune.experiments.observables import SHARES  # here, so that graphs are printed without experiments
+
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("", no_wrap=True)
     for entry in ages:
@@ -91,12 +91,12 @@ def table_of(ages: Sequence[Mapping[str, Any]]) -> "Table":
     for name in ages[0] if ages else ():
         if name != "age":
             values = [entry[name] for entry in ages]
-            table.add_row(_label(name), *_cells(values, 100.0 if name in _PERCENT else 1.0))
+            table.add_row(_label(name, name in SHARES), *_cells(values, 100.0 if name in SHARES else 1.0))
     return table
 
 
-def _label(name: str) -> str:
-    unit = " (%)" if name in _PERCENT else " (Hz)" if name.endswith("_rate") else ""
+def _label(name: str, is_share: bool) -> str:
+    unit = " (%)" if is_share else " (Hz)" if name.endswith("_rate") else ""
     return name.replace("mono_", "mono-").replace("_", " ") + unit
 
 
@@ -104,7 +104,7 @@ def _cells(values: Sequence[Any], factor: float) -> list[str]:
     """Write the values of one row with the same number of decimals; a mean has its SD below."""
     means = [v["mean"] if isinstance(v, Mapping) else v for v in values]
     largest = max((abs(factor * m) for m in means if m is not None), default=0.0)
-    decimals = 2 if factor == 1.0 and largest < 10 else 1 if largest < 100 else 0
+    decimals = decimals_of(largest, percent=factor != 1.0)
 
     def write(value: float | None) -> str:
         return "–" if value is None else f"{factor * value:.{decimals}f}"
@@ -112,10 +112,15 @@ def _cells(values: Sequence[Any], factor: float) -> list[str]:
     return [f"{write(v['mean'])}\n±{write(v['sd'])}" if isinstance(v, Mapping) else write(v) for v in values]
 
 
-def stdout_console() -> "Console":
-    """Return a console for data: as wide as the terminal, or wide enough for a table in a file."""
+def decimals_of(largest: float, *, percent: bool) -> int:
+    """Return with how many decimals to write numbers of which one is the largest."""
+    return 2 if not percent and largest < 10 else 1 if largest < 100 else 0
+
+
+def stdout_console(width: int = 120) -> "Console":
+    """Return a console for data: as wide as the terminal, or `width` columns in a file."""
     import sys
 
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 120)
+    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else width)

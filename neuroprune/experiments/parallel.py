@@ -1,29 +1,206 @@
-"""Many seeds side by side, each in a process of its own."""
+"""Many runs side by side: other conditions, overrides, models and seeds, in a few processes."""
 
-import multiprocessing
-import signal
-import sys
+import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from neuroprune.core.errors import EngineError, NeuropruneError, SpecificationError
+from neuroprune.core.errors import NeuropruneError, SpecificationError
 from neuroprune.development import Progress
-from neuroprune.experiments.experiment import load_experiment
-from neuroprune.experiments.running import Run, record_path, run_experiment, silent
-from neuroprune.record import open_record
+from neuroprune.experiments.experiment import Experiment, load_experiment
+from neuroprune.experiments.running import Run, Stale, record_path, run_experiment, silent
+from neuroprune.experiments.workers import Tell, named, work_in_processes
+from neuroprune.record import identity_difference, open_record
+from neuroprune.spiking.engine import EngineName
+
+T = TypeVar("T")
 
 
-@dataclass
-class _Child:
-    process: SpawnProcess
-    connection: Connection
+@dataclass(frozen=True)
+class Job:
+    """One run to be made.
+
+    Parameters
+    ----------
+    name_or_path, conditions, overrides, start, stop, origin
+        See :func:`neuroprune.experiments.load_experiment`.
+    seed : int
+    out : Path
+        Folder for the record.
+    activity_seed : int, optional
+        See :func:`neuroprune.experiments.run`.
+    name : str, optional
+        What messages call the run, empty for nothing. Default: its experiment, conditions and seed.
+    """
+
+    name_or_path: str | Path
     seed: int
+    out: Path
+    conditions: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] | None = field(default=None, hash=False)
+    start: str | float | None = None
+    stop: str | float | None = None
+    activity_seed: int | None = None
+    origin: str = "overrides"
+    name: str | None = None
+
+    def load(self) -> Experiment:
+        """Load and validate the experiment."""
+        return load_experiment(self.name_or_path, **self.loading)
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """The options of :func:`load_experiment`."""
+        return {key: getattr(self, key) for key in ("conditions", "overrides", "start", "stop", "origin")}
+
+
+def itself(run: Run) -> Run:
+    """Return a run as it is."""
+    return run
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    then: Callable[[Run], T] = itself,
+    processes: int = 1,
+    resume: bool = False,
+    stale: Stale = "refuse",
+    engine: EngineName = "auto",
+    progress: Callable[[Job, Progress], None] | None = None,
+    say: Callable[[str], None] = silent,
+) -> list[T]:
+    """Make runs and return what `then` makes of them, in the order of the jobs.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Each with a record of its own.
+    then : function, optional
+        Called with every finished run, in the process that made it: only what it returns comes back. With
+        several processes it must be picklable, so a function of a module, or a partial of one. Default: the runs.
+    processes : int
+        How many runs are made at a time; with 1, in this process. It changes no result.
+    resume, stale, engine
+        See :func:`neuroprune.experiments.run`.
+    progress : function, optional
+        Called with a job and its progress.
+    say : function, optional
+        Called with the name of a job and what takes time.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    NeuropruneError
+        Before any run if a job makes no sense or two would write the same record. Later, of the first run that
+        fails, naming it; the others are stopped and can be resumed.
+
+    Examples
+    --------
+    >>> jobs = [Job("cerebellum", seed, Path("runs"), conditions=("no_microglia",)) for seed in (1, 2, 3)]
+    >>> alive = run_jobs(jobs, then=count_living, processes=2)  # doctest: +SKIP
+    """
+    if processes < 1:
+        raise SpecificationError(f"processes = {processes}: it must be at least 1")
+    plans = _plan(jobs)
+
+    def hear(index: int, told: Progress | str) -> None:
+        if isinstance(told, str):
+            say(named(plans[index].name, told))
+        elif progress is not None:
+            progress(plans[index].job, told)
+
+    options = {"resume": resume, "stale": stale, "engine": engine}
+    if min(processes, len(plans)) <= 1:
+        return _one_by_one(plans, _Make(then, options), hear)
+    if then is not itself:
+        return _side_by_side(plans, _Make(then, options), hear, processes)
+    # The records are in files already: they are opened here, not sent.
+    seconds = _side_by_side(plans, _Make(attrgetter("seconds"), options), hear, processes)
+    runs = [Run(p.job.seed, open_record(p.path), p.path, spent) for p, spent in zip(plans, seconds, strict=True)]
+    return cast(list[T], runs)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    job: Job
+    experiment: Experiment
+    name: str
+    path: Path
+
+
+def _plan(jobs: Sequence[Job]) -> list[_Plan]:
+    """Load every experiment once, name the runs, and make sure that each has a record of its own."""
+    loaded: dict[str, Experiment] = {}
+    writers: dict[Path, str] = {}
+    plans = []
+    for job in jobs:
+        key = repr((str(job.name_or_path), job.loading))
+        if key not in loaded:
+            loaded[key] = job.load()
+        experiment, name = loaded[key], job.name
+        if name is None:
+            name = ", ".join([experiment.name, *experiment.conditions, f"seed {job.seed}"])
+        path = record_path(experiment, job.seed, job.out)
+        if (place := path.resolve()) in writers:
+            raise SpecificationError(
+                f"{writers[place]!r} and {name!r} would both write {path}: give one of them another folder `out`"
+            )
+        writers[place] = name
+        plans.append(_Plan(job, experiment, name, path))
+    return plans
+
+
+@dataclass(frozen=True)
+class _Make:
+    """Make a run, and something of it."""
+
+    then: Callable[[Run], Any]
+    options: Mapping[str, Any]
+
+    def __call__(self, job: Job, experiment: Experiment, tell: Tell) -> Any:
+        own = {"seed": job.seed, "out": job.out, "activity_seed": job.activity_seed}
+        return self.then(run_experiment(experiment, progress=tell, say=tell, **own, **self.options))
+
+    def from_task(self, task: tuple[Job, dict[str, Any]], tell: Tell) -> Any:
+        """Load the experiment in a process of its own, where files and code must still say the same."""
+        job, config = task
+        experiment = job.load()
+        if experiment.config != config:
+            raise SpecificationError(
+                f"{experiment.document.path} or neuroprune was edited during the runs: "
+                f"{identity_difference('config', experiment.config, config)}"
+            )
+        return self(job, experiment, tell)
+
+
+def _one_by_one(plans: Sequence[_Plan], make: _Make, hear: Callable[[int, Any], None]) -> list[Any]:
+    results = []
+    for index, plan in enumerate(plans):
+        try:
+            results.append(make(plan.job, plan.experiment, partial(hear, index)))
+        except NeuropruneError as error:
+            raise type(error)(named(plan.name, str(error))) from error
+    return results
+
+
+def _side_by_side(plans: Sequence[_Plan], make: _Make, hear: Callable[[int, Any], None], processes: int) -> list[Any]:
+    try:
+        pickle.dumps(make)
+    except Exception as error:
+        raise SpecificationError(
+            f"then = {make.then!r} cannot be sent to a process: it must be a function of a module, or a partial of one "
+            f"({error})"
+        ) from error
+    tasks = [(plan.job, plan.experiment.config) for plan in plans]
+    names = [plan.name for plan in plans]
+    return work_in_processes(make.from_task, tasks, names=names, processes=processes, hear=hear)
 
 
 def run_seeds(
@@ -37,6 +214,7 @@ def run_seeds(
     start: str | float | None = None,
     stop: str | float | None = None,
     origin: str = "overrides",
+    activity_seed: int | None = None,
     progress: Callable[[int, Progress], None] | None = None,
     say: Callable[[str], None] = silent,
     **options: Any,
@@ -52,109 +230,35 @@ def run_seeds(
         Folder for the records, one for each seed.
     processes : int
         How many seeds run at a time. It changes no result.
+    activity_seed : int, optional
+        See :func:`neuroprune.experiments.run`.
     progress : function, optional
         Called with the seed and its progress.
     say : function, optional
     **options
-        ``resume``, ``engine`` and ``activity_seed`` of :func:`neuroprune.experiments.run`.
+        ``resume``, ``stale`` and ``engine`` of :func:`neuroprune.experiments.run`.
 
     Raises
     ------
     NeuropruneError
         Of the first seed that fails, naming it; the others are stopped and can be resumed.
     """
-    if processes < 1:
-        raise SpecificationError(f"processes = {processes}: it must be at least 1")
     if len(set(seeds)) != len(seeds) or not seeds:
         raise SpecificationError(f"seeds = {list(seeds)}: it must list at least one seed, each once")
-    loading = {
-        "conditions": tuple(conditions),
-        "overrides": overrides,
-        "start": start,
-        "stop": stop,
-        "origin": origin,
-    }
-    experiment = load_experiment(name_or_path, **loading)  # what is malformed is said before a process starts
-    if processes == 1:
-        runs = []
-        for seed in seeds:
-            told = None if progress is None else (lambda p, seed=seed: progress(seed, p))
-            runs.append(run_experiment(experiment, seed=seed, out=out, progress=told, say=say, **options))
-        return runs
-
-    seconds: dict[int, Any] = {}
-    pending, running = list(seeds), dict[Connection, _Child]()
-    context = multiprocessing.get_context("spawn")
-    try:
-        while pending or running:
-            while pending and len(running) < processes:
-                seed = pending.pop(0)
-                receiver, sender = context.Pipe(duplex=False)
-                arguments = (sender, str(name_or_path), loading, {**options, "seed": seed, "out": str(out)})
-                process = context.Process(target=_work, args=arguments, daemon=True, name=f"seed {seed}")
-                _start_deaf(process)
-                sender.close()
-                running[receiver] = _Child(process, receiver, seed)
-            for connection in wait(list(running)):
-                child = running[connection]  # type: ignore[index]
-                message, content = _receive(child)
-                if message == "progress" and progress is not None:
-                    progress(child.seed, content)
-                elif message == "say":
-                    say(f"seed {child.seed}: {content}")
-                elif message == "error":
-                    kind, text = content
-                    raise kind(f"seed {child.seed}: {text}")
-                elif message == "done":
-                    seconds[child.seed] = content
-                    child.process.join()
-                    del running[child.connection]
-    finally:
-        for child in running.values():
-            child.process.terminate()
-        for child in running.values():
-            child.process.join()
-    paths = {seed: record_path(experiment, seed, out) for seed in seeds}
-    return [Run(seed, open_record(paths[seed]), paths[seed], seconds[seed]) for seed in seeds]
-
-
-def _receive(child: _Child) -> tuple[str, Any]:
-    try:
-        return child.connection.recv()
-    except EOFError:
-        child.process.join()
-        code = child.process.exitcode
-        why = f"killed by signal {-code}, perhaps for memory" if code and code < 0 else f"exit status {code}"
-        raise EngineError(f"seed {child.seed}: its process ended without a result ({why})") from None
-
-
-def _start_deaf(process: SpawnProcess) -> None:
-    """Start a process that does not hear Ctrl-C, which reaches a whole terminal: the parent stops it."""
-    # The first start of all would start the resource tracker too, which unblocks SIGINT before the process inherits it.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
-def _work(connection: Connection, name: str, loading: dict[str, Any], options: dict[str, Any]) -> None:
-    """Run one seed in a process of its own; the parent hears of progress, the end, and errors."""
-    signal.signal(signal.SIGTERM, _leave)  # so that what this process started and wrote is cleaned up
-    try:
-        finished = run_experiment(
-            load_experiment(name, **loading),
-            progress=lambda p: connection.send(("progress", p)),
-            say=lambda text: connection.send(("say", text)),
-            **options,
+    jobs = [
+        Job(
+            name_or_path,
+            seed,
+            Path(out),
+            conditions=tuple(conditions),
+            overrides=overrides,
+            start=start,
+            stop=stop,
+            activity_seed=activity_seed,
+            origin=origin,
+            name=f"seed {seed}" if len(seeds) > 1 else "",
         )
-        connection.send(("done", dict(finished.seconds)))
-    except NeuropruneError as error:
-        connection.send(("error", (type(error), str(error))))
-    except BrokenPipeError:
-        pass  # the parent is gone, and the last checkpoint stands
+        for seed in seeds
+    ]
+    told = None if progress is None else (lambda job, p: progress(job.seed, p))
+    return run_jobs(jobs, processes=processes, progress=told, say=say, **options)

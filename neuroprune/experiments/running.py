@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from neuroprune.core.errors import RecordError
 from neuroprune.development import Progress, develop
@@ -13,6 +13,9 @@ from neuroprune.experiments.experiment import Experiment, load_experiment
 from neuroprune.experiments.systems import find_system
 from neuroprune.record import Record, identity_difference, open_record
 from neuroprune.spiking.engine import EngineName
+
+Stale = Literal["refuse", "replace"]
+"""What to do with a record of another configuration."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def run(
     stop: str | float | None = None,
     out: Path | str | None = None,
     resume: bool = False,
+    stale: Stale = "refuse",
     engine: EngineName = "auto",
     activity_seed: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -73,6 +77,8 @@ def run(
         Without it nothing is written.
     resume : bool
         Go on from the checkpoint in `out`; a complete record of the same experiment is returned as it is.
+    stale : {"refuse", "replace"}
+        What to do with a record in `out` that cannot be resumed because its configuration is another.
     engine : {"auto", "standalone", "runtime"}
         How Brian2 runs: one compiled program, or step by step in Python.
     activity_seed : int, optional
@@ -96,7 +102,7 @@ def run(
     >>> record = run("cerebellum", seed=3, overrides={"system.purkinje_cells": 20})  # doctest: +SKIP
     """
     experiment = load_experiment(name_or_path, conditions=conditions, overrides=overrides, start=start, stop=stop)
-    options = {"out": out, "resume": resume, "engine": engine, "activity_seed": activity_seed}
+    options = {"out": out, "resume": resume, "stale": stale, "engine": engine, "activity_seed": activity_seed}
     return run_experiment(experiment, seed=seed, progress=progress, say=say, **options).record
 
 
@@ -106,6 +112,7 @@ def run_experiment(
     seed: int = 1,
     out: Path | str | None = None,
     resume: bool = False,
+    stale: Stale = "refuse",
     engine: EngineName = "auto",
     activity_seed: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -120,16 +127,13 @@ def run_experiment(
     began = time.perf_counter()
     path = None if out is None else record_path(experiment, seed, out)
     config = {**experiment.config, "activity_seed": activity_seed}
-    resume = resume and path is not None
-    if path is not None and path.exists():
-        finished = _finished(path, seed, config) if resume else None
-        if finished is not None:
-            say(f"{path} is complete already")
-            return Run(seed, finished, path, _seconds(0.0, time.perf_counter() - began))
-        say(f"resuming {path}" if resume else f"replacing {path}")
-    elif resume:
-        say(f"no record at {path} to resume: starting from the beginning")
-        resume = False
+    earlier = None
+    if path is not None and resume:
+        earlier = _earlier(path, seed, config, stale, say)
+    elif path is not None and path.exists():
+        say(f"replacing {path}")
+    if earlier is not None and earlier.complete:
+        return Run(seed, earlier, path, _seconds(0.0, time.perf_counter() - began))
     substrate = find_system(experiment.system_name).build(
         experiment.system_at,
         clock=experiment.clock,
@@ -149,7 +153,7 @@ def run_experiment(
         traces=experiment.traces,
         path=path,
         config=config,
-        resume=resume,
+        resume=earlier is not None,
         progress=progress,
     )
     return Run(seed, record, path, _seconds(substrate.compile_seconds, time.perf_counter() - began))
@@ -159,12 +163,22 @@ def _seconds(compiling: float, total: float) -> dict[str, float]:
     return {"compile": compiling, "run": total - compiling, "total": total}
 
 
-def _finished(path: Path, seed: int, config: Mapping[str, Any]) -> Record | None:
-    """Return the record at `path` if it is complete, and make sure in any case that it is of this run."""
+def _earlier(
+    path: Path, seed: int, config: Mapping[str, Any], stale: Stale, say: Callable[[str], None]
+) -> Record | None:
+    """Return what this run has left at `path`, complete or not; None if it has to start from the beginning."""
+    if not path.exists():
+        say(f"no record at {path} to resume: starting from the beginning")
+        return None
     record = open_record(path)
     theirs = {"seed": record.seed, "config": record.identity["config"]}
     ours = {"seed": seed, "config": json.loads(json.dumps(config))}
     for key, value in ours.items():
         if theirs[key] != value:
-            raise RecordError(f"{path} is the record of another run: {identity_difference(key, theirs[key], value)}")
-    return record if record.complete else None
+            difference = f"the record of another run: {identity_difference(key, theirs[key], value)}"
+            if stale != "replace":
+                raise RecordError(f"{path} is {difference}")
+            say(f"replacing {path}, {difference}")
+            return None
+    say(f"{path} is complete already" if record.complete else f"resuming {path}")
+    return record

@@ -27,10 +27,9 @@ class Tag(Rule):
 
     Notes
     -----
-    With :math:`r_i = s_i / \\max_j s_j` of the signal :math:`s`, the tag is :math:`T_i = 1 / (1 + (r_i/\\theta)^s)` and 0 for the winner;
-    the protection is :math:`c\\,(1 - T_i)`. Inputs of equal strength are all winners. Tagging is established
-    in the retinogeniculate system (Stevens et al. 2007; Lehrman et al. 2018 for CD47); for climbing fibres it is
-    a hypothesis.
+    With :math:`r_i = x_i / \\max_j x_j` of the signal :math:`x`, the tag is :math:`T_i = 1 / (1 + (r_i/\\theta)^s)`
+    and 0 for the winner; the protection is :math:`c\\,(1 - T_i)`. Equals are all winners. Tagging is established in the
+    retinogeniculate system (Stevens et al. 2007; Lehrman et al. 2018 for CD47); for climbing fibres it is a hypothesis.
     """
 
     key: ClassVar[str] = "tag"

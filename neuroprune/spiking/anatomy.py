@@ -109,9 +109,7 @@ def sheet(n: int, rows: int, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([cell // rows, cell % rows], axis=1) * spacing, np.asarray([-(-n // rows), rows]) * spacing
 
 
-def draw_sources(
-    place: np.ndarray, axon: np.ndarray, reach: float, slots: int, rng: np.random.Generator
-) -> np.ndarray:
+def draw_sources(place: np.ndarray, axon: np.ndarray, reach: float, slots: int, rng: np.random.Generator) -> np.ndarray:
     """Return `slots` different axons for each cell, drawn among those in reach; where they are too few, the nearest."""
     distance = np.linalg.norm(place[:, None] - axon[None], axis=2)
     key = np.where(distance <= reach, rng.random(distance.shape), 1.0 + distance / reach)

@@ -284,7 +284,7 @@ class BurstingAfferents:
         return electrodes.draw(np.arange(n_cells), np.zeros(n_cells), self.activity, seed)
 
     def _inputs(self, p: Any, age: float, table: Table) -> dict[str, np.ndarray]:
-        n_cells, n_slots = table.shape
+        n_cells = table.shape[0]
         capacitance, resistance = p.membrane_capacitance.at(age), p.input_resistance.at(age)
         silent = getattr(p, f"silence_{self.cells}")
         cell = {

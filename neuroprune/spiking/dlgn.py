@@ -16,8 +16,6 @@ from neuroprune.core.units import Metres, by_age
 from neuroprune.spiking import bursting
 from neuroprune.spiking.anatomy import Anatomy, draw_sources, draw_synapses, sheet, truncated_poisson
 
-NONE = bursting.NEVER
-
 LEFT, RIGHT = 0.0, 1.0
 """Values of the trace ``eye``."""
 
@@ -47,11 +45,11 @@ class Parameters(bursting.Parameters):
     axon_reach: Metres = Field(gt=0)
     wave_width: Metres = Field(gt=0)
 
-    stimulate_relay_cells: by_age("Hz") = NONE  # type: ignore[valid-type]
+    stimulate_relay_cells: by_age("Hz") = Field(default=bursting.NEVER, ge=0)  # type: ignore[valid-type]
     silence_relay_cells: bool = False
-    stimulate_left_eye: by_age("Hz") = NONE  # type: ignore[valid-type]
+    stimulate_left_eye: by_age("Hz") = Field(default=bursting.NEVER, ge=0)  # type: ignore[valid-type]
     silence_left_eye: bool = False
-    stimulate_right_eye: by_age("Hz") = NONE  # type: ignore[valid-type]
+    stimulate_right_eye: by_age("Hz") = Field(default=bursting.NEVER, ge=0)  # type: ignore[valid-type]
     silence_right_eye: bool = False
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroprune.core.clock import Clock
-from neuroprune.core.errors import EngineError, RecordError, SpecificationError
+from neuroprune.core.errors import RecordError, SpecificationError
 from neuroprune.core.units import to_float
+from neuroprune.development import develop
 from neuroprune.experiments import (
     find_model,
     list_conditions,
@@ -26,7 +24,7 @@ from neuroprune.experiments import (
     load_experiment,
     record_path,
     run,
-    run_seeds,
+    running,
     write_toml,
 )
 from neuroprune.experiments.overrides import parse_assignment, parse_assignments, scale
@@ -428,14 +426,16 @@ def interrupt_at(step: int):
     return progress
 
 
-def test_an_interrupted_run_resumes_to_the_same_end(toy: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_to_the_same_end(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "develop", partial(develop, checkpoint_every=0))
     whole = run(toy)
     with pytest.raises(RunStoppedError):
         run(toy, out=tmp_path, progress=interrupt_at(6))
-    said: list[str] = []
-    resumed = run(toy, out=tmp_path, resume=True, say=said.append)
+    said, steps = list[str](), list[int]()
+    resumed = run(toy, out=tmp_path, resume=True, say=said.append, progress=lambda p: steps.append(p.step))
     assert resumed.decisions() == whole.decisions()
     assert said[0].startswith("resuming")
+    assert steps == [6, 7, 8]  # it was stopped before step 6 was saved
 
 
 def test_a_complete_record_is_returned_as_it_is(toy: Path, tmp_path: Path) -> None:
@@ -460,6 +460,21 @@ def test_resuming_another_run_is_refused(toy: Path, tmp_path: Path) -> None:
         run(toy, out=tmp_path, resume=True, overrides={"system.cells": 7})
 
 
+def test_a_record_of_another_configuration_is_replaced_if_asked(toy: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunStoppedError):
+        run(toy, out=tmp_path, progress=interrupt_at(6))
+    path, said = tmp_path / "toy-seed1.nc", list[str]()
+    for cells, before in [(7, "6"), (8, "7")]:  # an interrupted record, then a complete one
+        asked: dict[str, Any] = {"overrides": {"system.cells": cells}, "resume": True, "stale": "replace"}
+        assert run(toy, out=tmp_path, say=said.append, **asked).connections.sizes["connection"] == 4 * cells
+        difference = f"its config.system.cells is {before}, but this run's is {cells}"
+        assert said[0] == f"replacing {path}, the record of another run: {difference}"
+        said.clear()
+        run(toy, out=tmp_path, say=said.append, **asked)
+        assert said == [f"{path} is complete already"]
+        said.clear()
+
+
 def test_resuming_nothing_starts_and_says_so(toy: Path, tmp_path: Path) -> None:
     said: list[str] = []
     assert run(toy, out=tmp_path, resume=True, say=said.append).complete
@@ -472,71 +487,3 @@ def test_a_truncated_record_is_not_resumed(toy: Path, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(RecordError, match="not a record, or truncated"):
         run(toy, out=tmp_path, resume=True)
-
-
-def test_seeds_one_after_the_other(toy: Path, tmp_path: Path) -> None:
-    seen: list[int] = []
-    runs = run_seeds(toy, seeds=[4, 2], out=tmp_path, progress=lambda seed, _: seen.append(seed))
-    assert [r.seed for r in runs] == [4, 2] and set(seen) == {4, 2}
-    assert runs[1].record.decisions() == run(toy, seed=2).decisions()
-
-
-@pytest.mark.parametrize("seeds", [[], [1, 1]])
-def test_seeds_must_differ(toy: Path, tmp_path: Path, seeds: list[int]) -> None:
-    with pytest.raises(SpecificationError, match="seeds"):
-        run_seeds(toy, seeds=seeds, out=tmp_path)
-
-
-# Processes start afresh and know only the systems of the package, so these run a very small cerebellum.
-SMALL = {
-    "system.purkinje_cells": 4,
-    "development.activity": "20 ms",
-    "development.step": "1 day",
-    "development.record": [],
-}
-PARALLEL: dict[str, Any] = {"overrides": SMALL, "stop": "P5", "engine": "runtime", "processes": 2}
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the blocked signals of a process from /proc")
-def test_no_child_hears_control_c_not_even_the_first() -> None:
-    program = (
-        "import multiprocessing, time, re\n"
-        "from neuroprune.experiments.parallel import _start_deaf\n"
-        "if __name__ == '__main__':\n"
-        "    context = multiprocessing.get_context('spawn')\n"
-        "    for _ in range(2):\n"
-        "        child = context.Process(target=time.sleep, args=(60,), daemon=True)\n"
-        "        _start_deaf(child)\n"
-        "        status = open(f'/proc/{child.pid}/status').read()\n"
-        "        print(int(re.search(r'SigBlk:\\s*(\\w+)', status)[1], 16) >> 1 & 1)\n"
-        "        child.kill()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["1", "1"]
-
-
-def test_processes_change_no_result(tmp_path: Path) -> None:
-    seen: set[int] = set()
-    runs = run_seeds("cerebellum", seeds=[1, 2], out=tmp_path, progress=lambda seed, _: seen.add(seed), **PARALLEL)
-    assert seen == {1, 2} and all(r.path is not None and r.path.is_file() for r in runs)
-    alone = run("cerebellum", seed=2, overrides=SMALL, stop="P5", engine="runtime")
-    assert runs[1].record.decisions() == alone.decisions()
-
-
-def test_an_error_in_a_process_names_its_seed(tmp_path: Path) -> None:
-    (tmp_path / "cerebellum-seed2.nc").mkdir()
-    with pytest.raises(RecordError, match=r"seed 2: .*cerebellum-seed2\.nc"):
-        run_seeds("cerebellum", seeds=[1, 2], out=tmp_path, **PARALLEL)
-
-
-def test_a_killed_process_is_reported(tmp_path: Path) -> None:
-    import multiprocessing
-
-    def kill(seed: int, _: object) -> None:
-        for child in multiprocessing.active_children():
-            if child.name == "seed 2" and child.pid is not None and seed == 2:
-                os.kill(child.pid, signal.SIGKILL)
-
-    with pytest.raises(EngineError, match="seed 2: its process ended without a result"):
-        run_seeds("cerebellum", seeds=[1, 2], out=tmp_path, progress=kill, **PARALLEL)
-    assert not multiprocessing.active_children()

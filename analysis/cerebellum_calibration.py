@@ -1,0 +1,139 @@
+"""Which constants bring the cerebellum to the published course? The calibration behind models/cerebellum, scripted.
+
+Chooses three constants of control development by least squares on the FITTED observations of rows 1 to 5 in
+``models/cerebellum/validation.toml``, then the strength of two perturbations on those of rows 9 and 10. Rows of other
+kinds are never looked at. Its seeds are not those of the scorecard. Each mode of microglia is calibrated alike.
+
+The withdrawal by the cell and the engulfment by microglia of the early phase share one factor: control development
+does not tell them apart, and they are assumed to take about as much.
+"""
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keeping import keep
+from scipy.optimize import least_squares, minimize_scalar
+
+from neuroprune.experiments import Judgement, validate
+
+SEEDS = range(101, 109)
+CONTROL_ROWS = (1, 2, 3, 4, 5)
+START = {"growth": 0.30, "early": 1.0, "late": 0.40}
+EARLY_RATE, ENGULFMENT = 0.16, 0.006
+"""Early withdrawal (per day) and engulfment (per contact) at factor 1."""
+
+
+@dataclass
+class Calibration:
+    """Runs the model with constants that are tried, and remembers what was tried."""
+
+    mode: str
+    out: Path
+    processes: int
+    log: list[str]
+
+    def control(self, logs: np.ndarray) -> dict[str, Any]:
+        """Return the overrides that three logarithms of constants mean."""
+        growth, early, late = (float(start * np.exp(x)) for start, x in zip(START.values(), logs, strict=True))
+        return {
+            "rules.growth.rate": f"{growth!r} / day",
+            "rules.early.rate": f"{early * EARLY_RATE!r} / day",
+            "rules.engulfment.probability": early * ENGULFMENT,
+            "rules.late.rate": f"{late!r} / day",
+        }
+
+    def judge(self, overrides: Mapping[str, Any], rows: tuple[int, ...]) -> list[Judgement]:
+        """Return the judgements of the fitted observations of some rows under overrides."""
+        scorecard = validate(
+            "cerebellum",
+            rows=rows,
+            modes=[self.mode],
+            seeds=SEEDS,
+            overrides=overrides,
+            out=self.out / self.mode,
+            processes=self.processes,
+            fresh=True,
+        )
+        return [j for j in scorecard.judgements if j.observation.kind == "fitted"]
+
+    def residuals(self, logs: np.ndarray) -> np.ndarray:
+        """Return how far each mean lies from the middle of its interval, in half widths."""
+        judged = [j for j in self.judge(self.control(logs), CONTROL_ROWS) if np.isfinite(j.observation.interval).all()]
+        values = np.asarray([off(j) for j in judged])
+        tried = ", ".join(f"{name} {s * np.exp(x):.3f}" for (name, s), x in zip(START.items(), logs, strict=True))
+        means = "  ".join(f"{j.observation.name.replace(' ', '')} {j.mean:.2f}" for j in judged)
+        self.log.append(f"  {tried}: sum of squares {np.sum(values**2):.3f}   {means}")
+        print(self.log[-1], flush=True)
+        return values
+
+
+def off(judged: Judgement) -> float:
+    low, high = judged.observation.interval
+    return (judged.mean - (low + high) / 2) / ((high - low) / 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, default=Path("runs/calibration"), help="folder for the records")
+    options = parser.parse_args()
+    lines = [f"seeds {SEEDS.start} to {SEEDS.stop - 1}; names of observations as in validation.toml, means over seeds"]
+    for mode in ("both", "inhibition"):
+        calibration = Calibration(mode, options.out, options.processes, [])
+        # Steps of 15 % are larger than what a finite number of cells blurs.
+        found = least_squares(
+            calibration.residuals, np.zeros(3), diff_step=0.15, x_scale=1.0, max_nfev=5, bounds=(-1, 1)
+        )
+        best = calibration.control(found.x)
+        lines += ["", f"mode {mode}: tried", *calibration.log, "chosen:", *(f"  {k} = {v}" for k, v in best.items())]
+        if mode == "both":  # the other modes share the strengths of the perturbations
+            lines += perturbations(calibration, best)
+    keep(__file__, lines)
+
+
+def perturbations(calibration: Calibration, best: Mapping[str, Any]) -> list[str]:
+    """Choose the late factor without mGluR1, and the GABA that a heterozygote has left."""
+
+    def mglur1(factor: float) -> float:
+        def overrides(conditions: tuple[str, ...]) -> dict[str, Any]:
+            # An absolute value, put on after the condition, replaces the scale that it brings.
+            tried = {"rules.late.factor": float(factor)} if "mglur1_knockout" in conditions else {}
+            return {**best, **tried}
+
+        judged = {j.observation.part: j for j in calibration.judge(overrides, (9,))}
+        return note(f"mGluR1 factor {factor:.2f}", judged["b"], off(judged["b"]))
+
+    def gad67(gaba: float) -> float:
+        def overrides(conditions: tuple[str, ...]) -> dict[str, Any]:
+            return {
+                **best,
+                **({"environment.inhibition.gaba": float(gaba)} if "gad67_heterozygote" in conditions else {}),
+            }
+
+        judged = {j.observation.part: j for j in calibration.judge(overrides, (10,))}
+        most, more = judged["d"], judged["c"]
+        control = most.mean - more.mean
+        low, high = control + more.observation.interval[0], most.observation.interval[1]
+        return note(f"GABA {gaba:.2f}", most, (most.mean - (low + high) / 2) / ((high - low) / 2))
+
+    def note(what: str, judged: Judgement, distance: float) -> float:
+        lines.append(
+            f"  {what}: {judged.observation.name} {judged.mean:.3f}, {distance:+.2f} half widths off the middle"
+        )
+        print(lines[-1], flush=True)
+        return distance**2
+
+    lines = ["perturbations:"]
+    for name, function, bounds in (("mGluR1 factor", mglur1, (0.2, 0.9)), ("GABA", gad67, (0.3, 0.9))):
+        found = minimize_scalar(function, bounds=bounds, method="bounded", options={"maxiter": 6, "xatol": 0.03})
+        lines.append(f"chosen: {name} {found.x:.2f}")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
