@@ -40,7 +40,7 @@ demo: install ## let the cerebellum develop from P3 to P21 and draw it: the shor
 	echo "wall    $$installed, the command took $$seconds s (compiling and running: above)"
 
 test: install-dev ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not validation" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: install-dev ## check style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -48,8 +48,14 @@ lint: install-dev ## check style, types and the direction of imports
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-validate: install ## compare five seeds of the cerebellum with published numbers
-	$(BIN)/python analysis/cerebellum_seeds.py
+validate: install ## hold every model against published observations, five seeds, and keep the scorecards
+	@for model in models/*/validation.toml; do \
+		name=$$(basename $$(dirname $$model)); \
+		result=analysis/results/scorecard_$$name.txt; \
+		echo "\$$ neuroprune validate $$name --seeds 5" | tee $$result.part; \
+		$(BIN)/neuroprune validate $$name --seeds 5 | tee -a $$result.part; \
+		mv $$result.part $$result; \
+	done
 
 bench: install-dev ## run the benchmarks and keep what they print in tests/benchmarks/results
 	@$(PIP_INSTALL) -e '.[bench]'

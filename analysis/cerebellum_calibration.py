@@ -61,8 +61,9 @@ class Calibration:
         )
         return [j for j in scorecard.judgements if j.observation.kind == "fitted"]
 
-    def residuals(self, logs: np.ndarray) -> np.ndarray:
-        """Return how far each mean lies from the middle of its interval, in half widths."""
+    def residuals(self, x: np.ndarray) -> np.ndarray:
+        """Return how far each mean lies from the middle of its interval, in half widths; x is 1 plus logarithms."""
+        logs = x - 1
         judged = [j for j in self.judge(self.control(logs), CONTROL_ROWS) if np.isfinite(j.observation.interval).all()]
         values = np.asarray([off(j) for j in judged])
         tried = ", ".join(f"{name} {s * np.exp(x):.3f}" for (name, s), x in zip(START.items(), logs, strict=True))
@@ -85,11 +86,9 @@ def main() -> None:
     lines = [f"seeds {SEEDS.start} to {SEEDS.stop - 1}; names of observations as in validation.toml, means over seeds"]
     for mode in ("both", "inhibition"):
         calibration = Calibration(mode, options.out, options.processes, [])
-        # Steps of 15 % are larger than what a finite number of cells blurs.
-        found = least_squares(
-            calibration.residuals, np.zeros(3), diff_step=0.15, x_scale=1.0, max_nfev=5, bounds=(-1, 1)
-        )
-        best = calibration.control(found.x)
+        # One more than the logarithm of a factor, because steps are relative: 15 %, more than few cells blur.
+        found = least_squares(calibration.residuals, np.ones(3), diff_step=0.15, max_nfev=4, bounds=(0, 2))
+        best = calibration.control(found.x - 1)
         lines += ["", f"mode {mode}: tried", *calibration.log, "chosen:", *(f"  {k} = {v}" for k, v in best.items())]
         if mode == "both":  # the other modes share the strengths of the perturbations
             lines += perturbations(calibration, best)

@@ -62,7 +62,7 @@ def who_wins(control: Sequence[Record], again: Sequence[Record]) -> list[str]:
         "noise alone; they share anatomy, synapses at P3, lasting leads and lags of the axons, and the rules' draws.",
         *(
             f"  {name:<70}{values.mean():.2f} ± {values.std(ddof=1):.2f}"
-            for name, values in zip(names, rows.T, strict=True)
+            for name, values in zip(names, columns, strict=True)
         ),
         verdict,
     ]

@@ -60,7 +60,7 @@ def plot_development(records: "Record | Sequence[Record]", *, cells: Sequence[in
     else:
         plot_living(records, ax=panels["A"])
         plot_causes(first, ax=panels["B"])
-        missing = " and ".join(m.replace("_", " ") for m in COURSES)
+        missing = " and ".join(m.replace("_", " ") for m in COURSES if any(m not in r.measures() for r in records))
         notes.append(f"Not measured in this record: {missing}. A: living connections instead; B: eliminations.")
     plot_strengths(first, ax=panels["C"])
     plot_fates(first, cells, ax=panels["D"])

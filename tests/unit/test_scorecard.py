@@ -285,6 +285,17 @@ def test_courses_of_steps_are_read(toy: Path) -> None:
     assert observe(record, "eliminated_fraction", options) == lost / 24
 
 
+def test_preference_is_a_ratio_of_fractions(toy: Path) -> None:
+    toy.write_text(toy.read_text().replace('record = ["P2", "P4"]', 'record = ["P2", "P4"]\ntraces = ["tag"]'))
+    record = run(toy, seed=3)
+    tag, lost = record.snapshots["tag"].values[0], record.connections["cause"].values == record.causes.index("loss")
+    low, high = np.unique(tag)[[0, -1]]
+    options = {"cause": "loss", "start": 0.0, "stop": 8.0, "trace": "tag"}
+    expected = lost[tag == high].mean() / lost[tag == low].mean()
+    assert observe(record, "preference", {**options, "value": high, "over": low}) == pytest.approx(expected)
+    assert math.isnan(observe(record, "preference", {**options, "value": high, "over": 0.123}))
+
+
 @pytest.mark.parametrize("name", sorted({*OBSERVABLES, *MEASURED}))
 def test_toml_writes_from_and_to(name: str) -> None:
     observable = find_observable(name)
@@ -490,6 +501,30 @@ def test_what_a_record_cannot_answer_names_the_row(toy: Path) -> None:
     path = write(toy, {"row": 7, "part": '"b"', "measure": '"mono_innervated"'})
     with pytest.raises(SpecificationError, match=r"toy, seed 1: row 7b: .* has no measure 'mono_innervated'"):
         validate(path, seeds=[1])
+
+
+def test_conditions_that_change_nothing_share_the_runs_of_the_control(toy: Path) -> None:
+    conditions = toy.with_name("conditions.toml")
+    conditions.write_text(conditions.read_text() + '\n[nothing]\n\n[again]\n"system.drive" = { scale = 0.5 }\n')
+    entries = [{"row": k, "condition": f'"{name}"'} for k, name in enumerate(("control", "nothing"), 1)]
+    halves = [{"row": k, "condition": f'"{name}"'} for k, name in enumerate(("half_drive", "again"), 3)]
+    card = validate(write(toy, *entries, *halves), seeds=[1])
+    assert card.runs_made == 2
+    control, nothing, half, again = (j.values for j in card.judgements)
+    assert control == nothing and half == again
+
+
+def test_overrides_are_put_on_after_the_conditions(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    MEASURED.add("drive")
+    try:
+        entry = {"measure": '"drive"', "accept": "[0, 1]"}
+        path = write(toy, entry, {**entry, "row": 2, "condition": '"half_drive"'})
+        everywhere = validate(path, seeds=[1], overrides={"system.drive": {"scale": 3}}, out="a")
+        assert [j.mean for j in everywhere.judgements] == pytest.approx([6e-9, 3e-9])
+        chosen = validate(path, seeds=[1], overrides=lambda c: {"system.drive": "5 nS"} if c else {}, out="b")
+        assert [j.mean for j in chosen.judgements] == pytest.approx([2e-9, 5e-9])
+    finally:
+        MEASURED.remove("drive")
 
 
 def test_seeds_come_once(toy: Path) -> None:
