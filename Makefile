@@ -49,13 +49,15 @@ lint: install-dev ## check style, types and the direction of imports
 	$(BIN)/lint-imports
 
 validate: install ## hold every model against published observations, five seeds, and keep the scorecards
-	@for model in models/*/validation.toml; do \
-		name=$$(basename $$(dirname $$model)); \
-		result=analysis/results/scorecard_$$name.txt; \
-		echo "\$$ neuroprune validate $$name --seeds 5" | tee $$result.part; \
-		$(BIN)/neuroprune validate $$name --seeds 5 | tee -a $$result.part; \
-		mv $$result.part $$result; \
-	done
+	@failed=0; mkdir -p analysis/results; \
+	for model in models/*/validation.toml; do \
+		name=$$(basename $$(dirname $$model)); result=analysis/results/scorecard_$$name.txt; status=0; \
+		echo "\$$ neuroprune validate $$name --seeds 5" > $$result.part; \
+		$(BIN)/neuroprune validate $$name --seeds 5 >> $$result.part || status=$$?; \
+		cat $$result.part; \
+		if [ $$status -gt 1 ] || [ $$(wc -l < $$result.part) -lt 2 ]; then rm $$result.part; exit $$status; fi; \
+		mv $$result.part $$result; failed=$$((failed + status)); \
+	done; exit $$((failed > 0))
 
 bench: install-dev ## run the benchmarks and keep what they print in tests/benchmarks/results
 	@$(PIP_INSTALL) -e '.[bench]'

@@ -1,7 +1,7 @@
-"""Which rows of the cerebellum's scorecard depend on the constants that were fitted? Each is moved by up to 20 %.
+"""Which rows of the cerebellum's scorecard depend on its free constants? Each is moved by up to 20 %.
 
-A latin hypercube over all fitted constants, one seed, the same at every point, in the default mode; the scorecard is
-made anew at each point. Says for each observation how often its verdict flips, and what moves its value most.
+A latin hypercube over what was fitted or assumed, one seed, the same at every point, in the default mode; the scorecard
+is made anew at each point. Says for each observation how often its verdict flips, and what moves its value most.
 """
 
 import argparse
@@ -24,9 +24,25 @@ CONSTANTS: Mapping[str, tuple[str, str | None]] = {
     "late rate": ("rules.late.rate", None),
     "mGluR1 factor": ("rules.late.factor", "mglur1_knockout"),
     "GABA left": ("environment.inhibition.gaba", "gad67_heterozygote"),
+    "tag steepness": ("rules.tag.steepness", None),
+    "unselective credit": ("system.unselective_credit", None),
+    "credit decay": ("system.eligibility_decay", None),
+    "credit memory": ("system.eligibility_memory", None),
+    "calcium half": ("system.calcium_half", None),
+    "burst jitter": ("system.burst_jitter", None),
+    "axon latencies": ("system.axon_latency_sd", None),
+    "early inhibition": ("environment.inhibition.initial", None),
+    "inhibition time": ("environment.inhibition.time_constant", None),
 }
-"""Each constant: its key, and the condition that brings it."""
+"""Constants that were fitted, then those that are assumed: key, and the condition that brings it."""
 
+AGES: Mapping[str, tuple[str, float, float]] = {
+    "early onset": ("rules.early.from", 5.3, 6.2),
+    "late end": ("rules.late.to", 19.5, 8.0),
+}
+"""Ages that were fitted: key, age in days, and the length of the phase, of which the age is moved by up to 20 %."""
+
+NAMES = [*CONSTANTS, *AGES]
 RANGE = 0.2
 SEED = 1
 
@@ -37,9 +53,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path("runs/robustness"), help="folder for the records")
     options = parser.parse_args()
-    unit = qmc.LatinHypercube(d=len(CONSTANTS), rng=np.random.default_rng(SEED)).random(options.points)
+    unit = qmc.LatinHypercube(d=len(NAMES), rng=np.random.default_rng(SEED)).random(options.points)
     factors = 1 + RANGE * (2 * unit - 1)
-    nominal = scorecard(np.ones(len(CONSTANTS)), options, "nominal")
+    nominal = scorecard(np.ones(len(NAMES)), options, "nominal")
     points = []
     for k, row in enumerate(factors):
         points.append(scorecard(row, options, f"point{k}"))
@@ -48,11 +64,16 @@ def main() -> None:
 
 
 def scorecard(factors: np.ndarray, options: argparse.Namespace, name: str) -> Scorecard:
-    """Make the scorecard with every fitted constant scaled."""
+    """Make the scorecard with every constant scaled, and every age moved."""
+    moved = {
+        key: f"P{age + (f - 1) * length:.3f}"
+        for (key, age, length), f in zip(AGES.values(), factors[len(CONSTANTS) :], strict=True)
+    }
 
     def overrides(conditions: tuple[str, ...]) -> dict[str, Any]:
-        chosen = zip(CONSTANTS.values(), factors, strict=True)
-        return {key: {"scale": float(f)} for (key, bringer), f in chosen if bringer is None or bringer in conditions}
+        chosen = zip(CONSTANTS.values(), factors[: len(CONSTANTS)], strict=True)
+        scaled = {key: {"scale": float(f)} for (key, by), f in chosen if by is None or by in conditions}
+        return {**scaled, **moved}
 
     return validate(
         "cerebellum",
@@ -67,8 +88,8 @@ def scorecard(factors: np.ndarray, options: argparse.Namespace, name: str) -> Sc
 
 def report(nominal: Scorecard, points: list[Scorecard], factors: np.ndarray) -> list[str]:
     lines = [
-        f"{len(points)} points, every constant between {1 - RANGE:g} and {1 + RANGE:g} times its value; seed {SEED},",
-        "mode both.",
+        f"{len(points)} points; {len(CONSTANTS)} constants between {1 - RANGE:g} and {1 + RANGE:g} times their values,",
+        f"{len(AGES)} ages moved by up to {RANGE:.0%} of the phase's length; seed {SEED}, mode both.",
         "flips: points with another verdict than at the constants as they are (an observation of one seed).",
         "moved by: the constant whose rank correlation with the value is largest, where that is at least 0.5.",
         "",
@@ -82,7 +103,7 @@ def report(nominal: Scorecard, points: list[Scorecard], factors: np.ndarray) -> 
             flipping.setdefault(judged.observation.kind, []).append(judged.observation.name)
         ranks = [abs(c) if np.isfinite(c := correlation(values, f)) else 0.0 for f in factors.T]
         most = int(np.argmax(ranks))
-        mover = f"{list(CONSTANTS)[most]} ({correlation(values, factors[:, most]):+.2f})" if ranks[most] >= 0.5 else ""
+        mover = f"{NAMES[most]} ({correlation(values, factors[:, most]):+.2f})" if ranks[most] >= 0.5 else ""
         spread = f"{np.nanmin(values):.3f} to {np.nanmax(values):.3f}"
         lines.append(
             f"{judged.observation.name:<7}{judged.observation.kind:<11}{judged.mean:>8.3f}  "

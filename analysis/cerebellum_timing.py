@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from keeping import keep
+from scipy.stats import spearmanr
 
 from neuroprune import Record
 from neuroprune.experiments import Job, run_jobs
@@ -17,6 +18,7 @@ from neuroprune.record import feedback_exponent, rank_correlation, strongest_inp
 
 SEEDS = (1, 2, 3, 4, 5)
 OTHER_ACTIVITY = 1000
+EXTRA = {"no_latencies": {"system.axon_latency_sd": "0 ms"}}
 AGES = [f"P{age:g}" for age in np.arange(3.0, 9.5, 0.5)] + ["P21"]
 
 
@@ -27,21 +29,30 @@ def main() -> None:
     options = parser.parse_args()
     overrides = {"development.record": AGES}
     jobs = [
-        Job("cerebellum", seed, options.out / name, conditions, overrides, activity_seed=other)
+        Job(
+            "cerebellum",
+            seed,
+            options.out / name,
+            conditions,
+            {**overrides, **EXTRA.get(name, {})},
+            activity_seed=other,
+        )
         for seed in SEEDS
         for name, conditions, other in (
             ("control", (), None),
             ("other_activity", (), OTHER_ACTIVITY + seed),
+            ("no_latencies", (), None),
             ("pq", ("pq_channel_knockout",), None),
         )
     ]
     runs = run_jobs(jobs, processes=options.processes, resume=True, stale="replace", say=print)
     records = [r.record for r in runs]
-    control, again, without = records[0::3], records[1::3], records[2::3]
-    keep(__file__, [*who_wins(control, again), "", *feedback(control, without), "", *relation(control, without)])
+    control, again, level, without = (records[k::4] for k in range(4))
+    lines = [*who_wins(control, again, level), "", *feedback(control, without), "", *relation(control, without)]
+    keep(__file__, lines)
 
 
-def who_wins(control: Sequence[Record], again: Sequence[Record]) -> list[str]:
+def who_wins(control: Sequence[Record], again: Sequence[Record], level: Sequence[Record]) -> list[str]:
     """Return how often the same fibre wins a cell when only spike trains and noise are drawn anew."""
     columns = np.asarray([_agreement(a, b) for a, b in zip(control, again, strict=True)]).T
     names = (
@@ -52,6 +63,7 @@ def who_wins(control: Sequence[Record], again: Sequence[Record]) -> list[str]:
         "rank correlation, within cells, of strength at P9 between the runs",
     )
     same = columns[0].mean()
+    moved = np.asarray([_agreement(a, b)[0] for a, b in zip(control, level, strict=True)])
     verdict = (
         "Above 0.8: who wins is decided by what the two runs share, not by the spike trains sampled."
         if same > 0.8
@@ -60,12 +72,14 @@ def who_wins(control: Sequence[Record], again: Sequence[Record]) -> list[str]:
     return [
         f"Who wins? Strongest fibre at P21 in two runs of each of {len(control)} seeds that differ in spike trains and",
         "noise alone; they share anatomy, synapses at P3, lasting leads and lags of the axons, and the rules' draws.",
-        *(
-            f"  {name:<70}{values.mean():.2f} ± {values.std(ddof=1):.2f}"
-            for name, values in zip(names, columns, strict=True)
-        ),
+        *(f"  {name:<70}{spread(values)}" for name, values in zip(names, columns, strict=True)),
+        f"  {'same winner when no axon leads or lags for ever (same spike trains else)':<70}{spread(moved)}",
         verdict,
     ]
+
+
+def spread(values: np.ndarray) -> str:
+    return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
 
 
 def _agreement(record: Record, other: Record) -> list[float]:
@@ -81,8 +95,9 @@ def _agreement(record: Record, other: Record) -> list[float]:
         head_start.append(1 / len(strongest))
         if len(strongest) == 1:
             alone.append(winner[cell] == strongest[0])
-        a, b = (np.argsort(np.argsort(w[inputs], kind="stable")) for w in ninth)
-        ranks.append(np.corrcoef(a, b)[0, 1])
+        a, b = (w[inputs] for w in ninth)
+        if np.ptp(a) > 0 and np.ptp(b) > 0:
+            ranks.append(spearmanr(a, b).statistic)
     return [float(np.mean(values)) for values in (same, chance, head_start, alone, ranks)]
 
 
@@ -123,8 +138,6 @@ def relation(control: Sequence[Record], without: Sequence[Record]) -> list[str]:
 
 def _growth_correlation(record: Record, early: float, late: float) -> float:
     """Return the mean over cells of the Spearman correlation of timing and relative growth of surviving inputs."""
-    from scipy.stats import spearmanr
-
     timing = record.snapshots["timing"].sel(age=early).values
     before, after = (record.snapshots["weight"].sel(age=age).values for age in (early, late))
     post, found = record.connections["post"].values, []

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuroprune.cli.options import JsonOption
-from neuroprune.core.errors import SpecificationError
+from neuroprune.cli.options import JsonOption, check_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,23 +41,24 @@ def compare_em(
     from neuroprune.experiments import compare_pair_sizes, read_connectivity
     from neuroprune.record import open_record
 
-    if figure is not None and figure.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise SpecificationError(f"cannot draw {str(figure)!r}: its name must end in .png, .svg or .pdf")
+    check_figure(figure)
     found = compare_pair_sizes(open_record(record), read_connectivity(matrix), age)
     sides = {f"model {format_age(found.age)}": found.model, f"data {Path(matrix).name}": found.data}
+    if as_json:
+        files = {"record": str(record), "matrix": matrix, "figure": None if figure is None else str(figure)}
+        typer.echo(json.dumps({**found.to_dict(), **files}, indent=2, allow_nan=False))
+    else:
+        _print(found, sides)
     if figure is not None:
         from neuroprune.plotting import plot_pair_sizes, save_figure
 
         ax = plot_pair_sizes({label: sizes.values for label, sizes in sides.items()})
         save_figure(ax.figure, figure)  # type: ignore[arg-type]
-    if as_json:
-        files = {"record": str(record), "matrix": matrix, "figure": None if figure is None else str(figure)}
-        typer.echo(json.dumps({**found.to_dict(), **files}, indent=2, allow_nan=False))
-    else:
-        _print(found, sides, figure)
+        if not as_json:
+            typer.echo(f"figure  {figure}")
 
 
-def _print(found: "PairSizeComparison", sides: "Mapping[str, PairSizes]", figure: Path | None) -> None:
+def _print(found: "PairSizeComparison", sides: "Mapping[str, PairSizes]") -> None:
     """Print a table with a column for each side, and the distances between them."""
     import math
 
@@ -83,5 +83,5 @@ def _print(found: "PairSizeComparison", sides: "Mapping[str, PairSizes]", figure
     note = "descriptive: pairs on a cell are not independent"
     console.print(f"Kolmogorov-Smirnov  {found.ks:.3f}  (p = {found.ks_p:.2g}, {note})")
     console.print(f"Wasserstein         {found.wasserstein:.2f} synapses")
-    if figure is not None:
-        typer.echo(f"figure  {figure}")
+    axons, cells = found.shape
+    console.print(f"data                {axons} axons x {cells} cells")

@@ -1,9 +1,12 @@
 """Arguments that several commands share."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from neuroprune.core.errors import SpecificationError
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="SYSTEM|FILE", help="A model (see `neuroprune models`) or a TOML file.")
@@ -18,6 +21,18 @@ ConditionOption = Annotated[
 FromOption = Annotated[str | None, typer.Option("--from", metavar="AGE", help="First age, such as P3.")]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="AGE", help="Last age, such as P21.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+def check_figure(path: Path | None) -> None:
+    """Make sure, before anything is computed, that a figure can be written to a file of this name.
+
+    Raises
+    ------
+    SpecificationError
+        If its suffix is that of no format.
+    """
+    if path is not None and path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise SpecificationError(f"cannot draw {str(path)!r}: its name must end in .png, .svg or .pdf")
 
 
 class EngineOption(StrEnum):

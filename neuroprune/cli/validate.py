@@ -1,12 +1,15 @@
 """``neuroprune validate``."""
 
 import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroprune.cli.options import JsonOption, ModelArgument
+from neuroprune.cli.options import JsonOption, ModelArgument, check_figure
 from neuroprune.core.errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ def validate(
     fresh: Annotated[bool, typer.Option("--fresh", help="Make all runs anew.")] = False,
     as_json: JsonOption = False,
     figure: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Draw the scorecard, each mode in a file of its own.")
+        Path | None,
+        typer.Option(metavar="PATH", help="Draw the scorecard (.png, .svg, .pdf), each mode in a file of its own."),
     ] = None,
 ) -> None:
     """Hold a model against published observations and print the scorecard.
@@ -39,6 +43,7 @@ def validate(
     from neuroprune.cli.progress import Overview
     from neuroprune.experiments import validate as hold_against
 
+    check_figure(figure)
     with Overview() as overview:
         scorecard = hold_against(
             model,
@@ -51,7 +56,7 @@ def validate(
             progress=overview.step,
             say=overview.say,
         )
-    figures = [] if figure is None else _draw(scorecard, figure)
+    figures = {} if figure is None else _name_figures(scorecard.modes, figure)
     if as_json:
         _print_json(scorecard, figures)
     else:
@@ -59,14 +64,20 @@ def validate(
         from neuroprune.cli.scorecard import WIDTH, print_scorecard
 
         print_scorecard(scorecard, stdout_console(WIDTH))
-        for path in figures:
+    for mode, path in figures.items():
+        _draw(scorecard, mode, path)
+        if not as_json:
             typer.echo(f"figure  {path}")
     if not scorecard.acceptable:
         raise typer.Exit(1)
 
 
-def parse_rows(text: str) -> list[int]:
-    """Return the numbers in a text such as ``"1-5,9"``.
+_ROWS = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", re.ASCII)
+"""A number, or a range of numbers."""
+
+
+def parse_rows(text: str) -> Iterator[int]:
+    """Return the numbers in a text such as ``"1-5,9"``, one by one: a range may be longer than memory.
 
     Raises
     ------
@@ -75,36 +86,37 @@ def parse_rows(text: str) -> list[int]:
 
     Examples
     --------
-    >>> parse_rows("1-3, 9")
+    >>> list(parse_rows("1-3, 9"))
     [1, 2, 3, 9]
     """
-    rows: list[int] = []
+    ranges = []
     for part in text.split(","):
-        first, dash, last = (piece.strip() for piece in part.partition("-"))
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+        match = _ROWS.fullmatch(part)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
             raise SpecificationError(f"--rows {text}: write numbers and ranges of rows like 1-5,9")
-        rows += range(int(first), int(last or first) + 1)
-    return rows
+        ranges.append(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return chain.from_iterable(ranges)
 
 
-def _draw(scorecard: "Scorecard", path: Path) -> list[Path]:
-    """Draw every mode; the default mode takes the name of the file as it is, the others add theirs."""
+def _name_figures(modes: Sequence[str], path: Path) -> dict[str, Path]:
+    """Return the file of each mode: the default mode takes the name as it is, the others add theirs."""
+    default, *others = modes
+    return {default: path, **{mode: path.with_stem(f"{path.stem}-{mode}") for mode in others}}
+
+
+def _draw(scorecard: "Scorecard", mode: str, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")  # no window, whatever the user's default is
     from neuroprune.plotting import plot_scorecard, save_figure
 
-    paths = []
-    for mode in scorecard.modes:
-        figure = plot_scorecard(scorecard, mode=mode).get_figure(root=True)
-        assert figure is not None
-        paths.append(path if mode == scorecard.modes[0] else path.with_stem(f"{path.stem}-{mode}"))
-        save_figure(figure, paths[-1])
-    return paths
+    figure = plot_scorecard(scorecard, mode=mode).get_figure(root=True)
+    assert figure is not None
+    save_figure(figure, path)
 
 
-def _print_json(scorecard: "Scorecard", figures: list[Path]) -> None:
+def _print_json(scorecard: "Scorecard", figures: Mapping[str, Path]) -> None:
     import json
 
-    content: dict[str, Any] = {**scorecard.as_dict(), "figures": [str(path) for path in figures]}
+    content: dict[str, Any] = {**scorecard.as_dict(), "figures": [str(path) for path in figures.values()]}
     typer.echo(json.dumps(content, indent=2, allow_nan=False))

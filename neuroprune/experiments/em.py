@@ -70,6 +70,8 @@ class PairSizeComparison:
     ----------
     age : float
         Age of the model in days.
+    shape : (int, int)
+        Axons and cells of the data.
     model, data : PairSizes
     ks : float
         Two-sample Kolmogorov-Smirnov statistic, the largest difference between the distribution functions.
@@ -80,6 +82,7 @@ class PairSizeComparison:
     """
 
     age: float
+    shape: tuple[int, int]
     model: PairSizes
     data: PairSizes
     ks: float
@@ -91,6 +94,7 @@ class PairSizeComparison:
         both: Mapping[str, PairSizes] = {"model": self.model, "data": self.data}
         return {
             "age": format_age(self.age),
+            "shape": list(self.shape),
             "pairs": {side: sizes.pairs for side, sizes in both.items()},
             "mean": {side: sizes.mean for side, sizes in both.items()},
             "sd": {side: None if math.isnan(sizes.sd) else sizes.sd for side, sizes in both.items()},
@@ -138,6 +142,7 @@ def compare_pair_sizes(record: "Record", matrix: ArrayLike, age: str | float) ->
     distance: Any = ks_2samp(model, data)
     return PairSizeComparison(
         age=days,
+        shape=(counts.shape[0], counts.shape[1]),
         model=PairSizes(model),
         data=PairSizes(data),
         ks=float(distance.statistic),
@@ -172,8 +177,9 @@ def read_connectivity(name_or_path: str | Path) -> np.ndarray:
     Parameters
     ----------
     name_or_path : str or Path
-        ``"p3"`` or ``"p7"`` for :func:`neuroprune.datasets.climbing_fibre_synapses_p3` and its like, or a CSV file
-        with a row for each axon and a column for each cell.
+        ``"p3"`` or ``"p7"``, in small letters or capitals, for
+        :func:`neuroprune.datasets.climbing_fibre_synapses_p3` and its like, or a CSV file with a row for each axon
+        and a column for each cell.
 
     Returns
     -------
@@ -182,16 +188,18 @@ def read_connectivity(name_or_path: str | Path) -> np.ndarray:
     Raises
     ------
     SpecificationError
-        If there is no such matrix or file, a line has another number of cells, or something in it is no count.
+        If there is no such matrix or file, a line has another number of cells, something in it is no count, or
+        headings cannot be told from counts.
 
     Notes
     -----
     A first row or a first column of labels is left out. It is one if none of its cells is a number. Both are if the
-    cell in their corner is empty: labels that are numbers need that.
+    cell in their corner is empty: labels that are numbers need that. So a first row that counts from 0 or 1 beside or
+    above labels in words is refused: it is more often one of headings than one of counts.
     """
-    path = Path(name_or_path)
-    if str(name_or_path) in SHIPPED:
-        return SHIPPED[str(name_or_path)]().astype(float)
+    path, name = Path(name_or_path), str(name_or_path).lower()
+    if name in SHIPPED:
+        return SHIPPED[name]().astype(float)
     if not path.is_file():
         raise SpecificationError(f"no matrix {str(path)!r}: it must be a CSV file, or one of {', '.join(SHIPPED)}")
     try:
@@ -202,6 +210,7 @@ def read_connectivity(name_or_path: str | Path) -> np.ndarray:
         raise SpecificationError(f"{path} cannot be read as a table of text: {error}") from None
     if not lines:
         raise SpecificationError(f"{path} is empty: a matrix has a row for each axon, a column for each cell")
+    _refuse_numbered_columns(lines, path)
     first = lines[0][1]
     for line, row in lines:
         if len(row) != len(first):
@@ -212,6 +221,23 @@ def read_connectivity(name_or_path: str | Path) -> np.ndarray:
     if not values or not values[0]:
         raise SpecificationError(f"{path} has labels only: numbers of synapses must stand between its commas")
     return _check_counts(values, str(path))
+
+
+def _refuse_numbered_columns(lines: list[tuple[int, list[str]]], path: Path) -> None:
+    """Raise SpecificationError if the first row numbers the columns where labels of rows are text."""
+    line, first = lines[0]
+    below = [row[0] for _, row in lines[1:]]
+    has_corner = _are_labels(first[:1])
+    cells = first[1:] if has_corner else first
+    numbers = [float(cell) if _is_number(cell) else math.nan for cell in cells]
+    counted = list(range(len(cells)))
+    numbered = bool(cells) and numbers in (counted, [n + 1 for n in counted])
+    if numbered and (has_corner or (below and _are_labels(below))):
+        raise SpecificationError(
+            f"{path}, line {line}: {' to '.join(dict.fromkeys((cells[0], cells[-1])))} may number the columns or count "
+            "synapses: if these are headings, leave the cell above the labels of the rows empty; if they are counts, "
+            "put a line of headings in words above them"
+        )
 
 
 def _are_labels(cells: list[str]) -> bool:

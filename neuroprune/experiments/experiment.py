@@ -204,6 +204,7 @@ def load_experiment(
             sections = override.apply(sections)
     windows = tuple(o for o in asked if o.has_window)
 
+    _check_windows(windows, _development(sections, None, None)[2])  # one that --to cuts off is no mistake
     sections, development, clock = _development(sections, start, stop)
     _check_names(sections)
     return Experiment(
@@ -296,6 +297,16 @@ def _check_names(sections: Mapping[str, Section]) -> None:
                 f"{section.origin}: {names[section.name].key} and {section.key} share a name: names must be unique"
             )
         names[section.name] = section
+
+
+def _check_windows(windows: Sequence[Override], clock: Clock) -> None:
+    """Refuse windows in which no step begins: what is asked for there would do nothing."""
+    for override in windows:
+        if not any(override.holds(clock.age(k)) for k in range(clock.n_steps + 1)):
+            raise SpecificationError(
+                f"{override.origin}: {override.key}: no step of {clock.step:g} days begins in its window, "
+                f"{' to '.join(override.as_table().get(edge, '...') for edge in ('from', 'to'))}"
+            )
 
 
 def _stages(sections: dict[str, Section], windows: Sequence[Override]) -> tuple[tuple[float, Stage], ...]:

@@ -1,6 +1,7 @@
 """Observables: numbers that can be asked of a record by name, with options that are checked before it exists."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -134,6 +135,24 @@ class Observable:
                 raise SpecificationError(f"{key} = {value!r} is not {role.value}: {near(value, names[role])}")
             if isinstance(value, float):
                 _check_age(key, role, value, experiment)
+        self._check_pairs(options, experiment)
+
+    def _check_pairs(self, options: Mapping[str, Any], experiment: Experiment) -> None:
+        """Refuse options that make sense one by one but not together."""
+        for first, last in (("start", "stop"), ("early", "late"), ("trace_age", "late")):
+            if not {first, last} <= options.keys():
+                continue
+            begin, end = options[first], options[last]
+            if begin > end or (first == "start" and begin == end):
+                rule = "it must be later" if first == "start" else "it must not be earlier"
+                written = f"{self.key(first)} = {format_age(begin)} and {self.key(last)} = {format_age(end)}"
+                raise SpecificationError(f"{written}: {rule}")
+        if "start" in options:
+            _check_steps(options["start"], options["stop"], experiment)
+        if {"trace", "value"} <= options.keys():
+            missing = [key for key in ("trace", "value") if options[key] is None]
+            if len(missing) == 1:
+                raise SpecificationError(f"trace and value come together, but {missing[0]} is missing")
 
 
 def _check_age(key: str, role: Role, age: float, experiment: Experiment) -> None:
@@ -146,6 +165,16 @@ def _check_age(key: str, role: Role, age: float, experiment: Experiment) -> None
         fits = clock.start - 1e-6 <= age <= clock.stop + 1e-6
     if not fits:
         raise SpecificationError(f"{key} = {format_age(age)} is not {role.value}: valid is {valid}")
+
+
+def _check_steps(start: float, stop: float, experiment: Experiment) -> None:
+    clock = experiment.clock
+    first = max(0, math.ceil((start - clock.start) / clock.step - 1e-6))
+    if first >= clock.n_steps or clock.age(first) > stop - 1e-6 * clock.step:
+        raise SpecificationError(
+            f"no step begins from {format_age(start)} on and before {format_age(stop)}: there is one every "
+            f"{clock.step:g} days, the first at {format_age(clock.start)}"
+        )
 
 
 OBSERVABLES: dict[str, Observable] = {}
@@ -216,8 +245,8 @@ def _scalar(record: Record, name: str, age: float) -> float:
 
 @observable
 def multi_innervated(record: Record, age: RecordedAge) -> float:
-    """Return the fraction of the cells that do not have exactly one input."""
-    return 1.0 - _scalar(record, "mono_innervated", age)
+    """Return the fraction of the cells on which two inputs or more live, of those that had one at the start."""
+    return innervation.cells_with_inputs(record, age, 2)
 
 
 @observable

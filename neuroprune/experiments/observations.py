@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from neuroprune.core.clock import format_age
 from neuroprune.core.errors import SpecificationError
@@ -20,22 +20,51 @@ CONTROL = "control"
 Kind = Literal["fitted", "assumed", "predicted"]
 KINDS: tuple[Kind, ...] = ("fitted", "assumed", "predicted")
 Compare = Literal["value", "difference", "ratio", "falling", "rising"]
+Confidence = Literal["read", "recalled", "derived", "assumed", "fitted"]
+"""How well a number is known: the words that parameters use as well."""
 
 
-def _conditions(value: Any) -> tuple[str, ...]:
+def parse_conditions(value: Any) -> tuple[str, ...]:
+    """Return the conditions that a file names, none for the control.
+
+    Raises
+    ------
+    ValueError
+        If it is no name and no list of names, one is there twice, or the control is not alone.
+    """
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f'{value!r} must be the name of a condition, a list of them, or "{CONTROL}"')
-    return () if list(names) == [CONTROL] else tuple(names)
+        raise ValueError(f'it must be the name of a condition, a list of them, or "{CONTROL}"')
+    if CONTROL in names:
+        if len(names) > 1:
+            raise ValueError(f'"{CONTROL}" is a run without conditions: it stands alone')
+        return ()
+    twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is there twice: it can be put on once")
+    return tuple(names)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError("it must be a finite number")
+    return float(value)
 
 
 def _interval(value: Any) -> tuple[float, float]:
-    numbers = isinstance(value, (list, tuple)) and all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) for v in value
-    )
-    if not numbers or len(value) != 2 or not value[0] <= value[1]:
-        raise ValueError(f"{value!r} must be two numbers [lowest, highest]")
-    return float(value[0]), float(value[1])
+    try:
+        low, high = map(_number, value)
+    except (TypeError, ValueError):
+        low, high = math.inf, -math.inf
+    if low > high:
+        raise ValueError("it must be two finite numbers [lowest, highest]; what has one bound is written min or max")
+    return low, high
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it must not be empty")
+    return value
 
 
 def _span(ages: Sequence[float]) -> str:
@@ -46,12 +75,15 @@ def _say(conditions: Sequence[str]) -> str:
     return " + ".join(name.replace("_", " ") for name in conditions) or CONTROL
 
 
-Conditions = Annotated[tuple[str, ...], BeforeValidator(_conditions)]
+Conditions = Annotated[tuple[str, ...], BeforeValidator(parse_conditions)]
+Bound = Annotated[float, BeforeValidator(_number)]
+Text = Annotated[str, AfterValidator(_text)]
 
 
 def name_of(row: Any, part: Any) -> str:
-    """Return what row and part of an observation are called together."""
-    return f"{row} {part}" if len(str(part)) > 1 else f"{row}{part}"
+    """Return what row and part of an observation are called together: a part that is no letter stands apart."""
+    part = str(part)
+    return f"{row} {part}" if len(part) > 1 or part.isdecimal() else f"{row}{part}"
 
 
 @dataclass(frozen=True)
@@ -106,8 +138,10 @@ class Observation(BaseModel):
         Accepted interval, bounds included; or one of them as `min` or `max`.
     kind : {"fitted", "assumed", "predicted"}
         Whether constants were chosen with it in view, or it is put in by assumption, or neither.
-    source, confidence : str
-        Publication or reasoning, and how well the number is known.
+    source : str
+        Publication or reasoning.
+    confidence : {"read", "recalled", "derived", "assumed", "fitted"}
+        How well the number is known.
     why : str
         Why it may fail.
     asked, asked_of_reference : tuple of dict
@@ -118,7 +152,7 @@ class Observation(BaseModel):
 
     row: int = Field(ge=1)
     part: str = ""
-    says: str
+    says: Text
     condition: Conditions = ()
     model: str | None = None
     measure: str
@@ -126,11 +160,11 @@ class Observation(BaseModel):
     reference: Conditions | None = None
     reference_options: dict[str, Any] = {}
     accept: Annotated[tuple[float, float], BeforeValidator(_interval)] | None = None
-    min: float | None = None
-    max: float | None = None
+    min: Bound | None = None
+    max: Bound | None = None
     kind: Kind
-    source: str
-    confidence: str
+    source: Text
+    confidence: Confidence
     why: str = ""
     asked: tuple[dict[str, Any], ...] = ()
     asked_of_reference: tuple[dict[str, Any], ...] = ()
@@ -245,17 +279,18 @@ class Observations:
         SpecificationError
             Naming a row or mode that there is not.
         """
-        numbers = dict.fromkeys(o.row for o in self.observations)
-        for row in (rows := numbers if rows is None else set(rows)):
+        numbers, chosen = dict.fromkeys(o.row for o in self.observations), set()
+        for row in numbers if rows is None else rows:  # one by one: it may be a range that no memory holds
             if row not in numbers:
                 raise SpecificationError(f"{self.path} has no row {row}: it has {', '.join(map(str, numbers))}")
+            chosen.add(row)
         for mode in (modes := self.modes if modes is None else list(modes)):
             if mode not in self.modes:
                 raise SpecificationError(f"{self.path} has no mode {mode!r}: {near(mode, list(self.modes))}")
-        if not rows or not modes:
+        if not chosen or not modes:
             raise SpecificationError(f"{self.path}: nothing to judge: choose at least one row and one mode")
         return replace(
             self,
             modes={name: conditions for name, conditions in self.modes.items() if name in modes},
-            observations=tuple(o for o in self.observations if o.row in rows),
+            observations=tuple(o for o in self.observations if o.row in chosen),
         )

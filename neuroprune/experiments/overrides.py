@@ -13,7 +13,7 @@ from neuroprune.core.clock import format_age, parse_age
 from neuroprune.core.errors import SpecificationError
 from neuroprune.experiments.reading import NOTES, Parameter, Provenance, Section, read_provenance, read_toml
 from neuroprune.experiments.schema import fields_of, near
-from neuroprune.experiments.vocabulary import spell_out
+from neuroprune.experiments.vocabulary import VERBS, spell_out
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
 
@@ -218,7 +218,7 @@ def _target(key: str, origin: str, sections: Mapping[str, Section]) -> tuple[str
         raise SpecificationError(f"{origin}: {key}: there is no {what} {name!r} here: {near(name, siblings)}")
     raise SpecificationError(
         f"{origin}: unknown key {key!r}: it must be system.<parameter>, development.<parameter>, "
-        "rules.<name>.<parameter> or environment.<name>.<parameter>"
+        f"rules.<name>.<parameter>, environment.<name>.<parameter>, or one of {', '.join(VERBS)} alone"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neuroprune.core.errors import RecordError
+from neuroprune.core.provenance import code_version
 from neuroprune.development import Progress, develop
 from neuroprune.experiments.experiment import Experiment, load_experiment
 from neuroprune.experiments.systems import find_system
@@ -78,7 +79,8 @@ def run(
     resume : bool
         Go on from the checkpoint in `out`; a complete record of the same experiment is returned as it is.
     stale : {"refuse", "replace"}
-        What to do with a record in `out` that cannot be resumed because its configuration is another.
+        What to do with a record in `out` that is of another configuration. "replace" also replaces those that other
+        code made; a complete one of the same configuration is otherwise returned, and what made it is said.
     engine : {"auto", "standalone", "runtime"}
         How Brian2 runs: one compiled program, or step by step in Python.
     activity_seed : int, optional
@@ -180,5 +182,10 @@ def _earlier(
                 raise RecordError(f"{path} is {difference}")
             say(f"replacing {path}, {difference}")
             return None
-    say(f"{path} is complete already" if record.complete else f"resuming {path}")
+    made_by = record.identity["provenance"].get("neuroprune", code_version())
+    other = "" if made_by == code_version() else f", made by other code ({made_by})"
+    if other and stale == "replace":
+        say(f"replacing {path}{other}")
+        return None
+    say(f"{path} is complete already{other}" if record.complete else f"resuming {path}")
     return record

@@ -127,12 +127,15 @@ def validate(
     jobs = [Job(s.name_or_path, seed, s.out, s.experiment.conditions, s.overrides) for s in order for seed in seeds]
     owners = [s for s in order for _ in seeds]
     paths = [record_path(s.experiment, job.seed, s.out) for s, job in zip(owners, jobs, strict=True)]
+    if fresh:
+        for path in paths:
+            path.unlink(missing_ok=True)
     counter = _Counter(jobs, progress)
     seen = run_jobs(
         jobs,
         then=_Observer({path: tuple(s.readings) for s, path in zip(owners, paths, strict=True)}),
         processes=processes,
-        resume=not fresh,
+        resume=True,
         stale="replace",
         progress=counter.step,
         say=lambda text: None if any(str(path) in text for path in paths) else say(text),
@@ -178,7 +181,8 @@ def _plan(model: str | Path, observations: Observations, out: Path, overrides: O
                         own = overrides(reading.conditions) if callable(overrides) else overrides
                         own = own if reading.model is None else {}
                         experiment = load_experiment(name, conditions=reading.conditions, overrides=own)
-                        subject = _Subject(name, experiment, own, out / (mode if reading.model is None else ""))
+                        folder = out / (mode if reading.model is None else f"model-{experiment.name}")
+                        subject = _Subject(name, experiment, own, folder)
                         # Conditions that change nothing, or the same, share a run.
                         settings = {**experiment.config, "conditions": [], "system_of": reading.model}
                         subjects[key] = alike.setdefault(json.dumps(settings, sort_keys=True), subject)

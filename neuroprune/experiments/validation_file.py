@@ -1,13 +1,16 @@
 """Reading ``validation.toml``: the published observations beside a model, with one clear message for what is wrong."""
 
+import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from neuroprune.core.clock import format_age
 from neuroprune.core.errors import SpecificationError
 from neuroprune.experiments.experiment import list_conditions
 from neuroprune.experiments.observables import Observable, find_observable
-from neuroprune.experiments.observations import CONTROL, Observation, Observations, name_of
+from neuroprune.experiments.observations import CONTROL, Observation, Observations, name_of, parse_conditions
 from neuroprune.experiments.reading import read_document, read_toml
 from neuroprune.experiments.schema import fields_of, near, validate
 
@@ -41,27 +44,43 @@ def read_observations(name_or_path: str | Path) -> Observations:
     entries = content.get("observations", [])
     if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
         raise SpecificationError(f"{path}: observations must be a list of tables, each headed [[observations]]")
-    observations: dict[str, Observation] = {}
+    observations: dict[tuple[int, str], Observation] = {}
     for number, entry in enumerate(entries, start=1):
         observation = _read_one(entry, number, str(path))
-        if observation.name in observations:
+        key = (observation.row, observation.part)
+        if key in observations:
             raise SpecificationError(f"{path}: two observations are {observation.name}: row and part must be unique")
         _check_conditions(observation, str(path), known)
-        observations[observation.name] = observation
+        observations[key] = observation
     return Observations(path, modes, tuple(observations.values()))
 
 
 def _read_modes(table: Any, origin: str, known: Sequence[str]) -> dict[str, tuple[str, ...]]:
     if not isinstance(table, dict) or not table:
         raise SpecificationError(f"{origin}: modes must be a table [modes] of lists of conditions")
-    modes = {}
-    for name, conditions in table.items():
-        if not isinstance(conditions, list) or not all(isinstance(c, str) for c in conditions):
-            raise SpecificationError(f"{origin}: modes.{name} = {conditions!r}: it must be a list of conditions")
+    modes, folders = {}, {}
+    for name, written in table.items():
+        where = f"{origin}: modes.{name}"
+        if not re.fullmatch("[A-Za-z0-9_-]+", name):
+            raise SpecificationError(
+                f"{origin}: modes has {name!r}: records of a mode are in a folder of its name, which must be letters, "
+                "digits, _ and -"
+            )
+        same = folders.setdefault(name.lower(), name)
+        if same != name:
+            raise SpecificationError(
+                f"{where} and modes.{same} differ by case only: some disks take them for one folder"
+            )
+        try:
+            if not isinstance(written, list):
+                raise ValueError("it must be a list of conditions")
+            conditions = parse_conditions(written)
+        except ValueError as error:
+            raise SpecificationError(f"{where} = {written!r}: {error}") from None
         for condition in conditions:
             if condition not in known:
-                raise SpecificationError(f"{origin}: modes.{name}: {_unknown(condition, known)}")
-        modes[name] = tuple(conditions)
+                raise SpecificationError(f"{where}: {_unknown(condition, known)}")
+        modes[name] = conditions
     return modes
 
 
@@ -101,7 +120,11 @@ def _read_one(entry: Mapping[str, Any], number: int, origin: str) -> Observation
         return validate(observable.options, options, where, lambda _: origin).model_dump()
 
     if observation.is_course:
-        asked = tuple(read(o, section) for o in _by_age(options, observable, f"{origin}: {section}"))
+        where = f"{origin}: {section}"
+        asked = tuple(read(o, section) for o in _by_age(options, observable, where))
+        ages = [o["age"] for o in asked]
+        if not all(early < late for early, late in pairwise(ages)):
+            raise SpecificationError(f"{where}: ages = {', '.join(map(format_age, ages))}: they must ascend")
         return observation.model_copy(update={"asked": asked})
     compared = ()
     asked = (read(options, section),)
@@ -117,5 +140,5 @@ def _by_age(options: Mapping[str, Any], observable: Observable, where: str) -> l
         raise SpecificationError(f"{where}: {observable.name} has no age, so it cannot fall or rise with it")
     rest, ages = {k: v for k, v in options.items() if k != "ages"}, options.get("ages")
     if not isinstance(ages, list) or len(ages) < 2 or "age" in options:
-        raise SpecificationError(f'{where}: write ages = ["P3", "P7", ...], in the order in which they are compared')
+        raise SpecificationError(f'{where}: write ages = ["P3", "P7", ...], ascending, to be compared in that order')
     return [{**rest, "age": age} for age in ages]

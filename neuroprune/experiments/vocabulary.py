@@ -8,13 +8,13 @@ from neuroprune.experiments.reading import NOTES, Section
 from neuroprune.experiments.schema import fields_of, near
 
 _WINDOW = ("from", "to")
-_VERBS: Mapping[str, tuple[str, ...]] = {
+VERBS: Mapping[str, tuple[str, ...]] = {
     "stimulate": ("population", "rate"),
     "silence": ("population",),
     "remove": ("environment", "fraction"),
     "activity": ("pattern",),
 }
-"""What each verb needs to be told; ``fraction`` is 1 unless given."""
+"""What each verb needs to be told, the most important first; ``fraction`` is 1 unless given."""
 
 
 def spell_out(table: Mapping[str, Any], origin: str, sections: Mapping[str, Section]) -> list[tuple[str, Any]]:
@@ -25,7 +25,7 @@ def spell_out(table: Mapping[str, Any], origin: str, sections: Mapping[str, Sect
     table : mapping
         Overrides by key, and verbs: ``stimulate = {population, rate}``, ``silence = {population}``,
         ``remove = {environment, fraction}`` and ``activity = {pattern}``, each with optional ``from`` and ``to``,
-        or a list of such tables.
+        or a list of such tables. ``silence = "purkinje_cells"`` is short for a table with nothing else.
     origin : str
         For messages.
     sections : mapping of str to Section
@@ -39,16 +39,24 @@ def spell_out(table: Mapping[str, Any], origin: str, sections: Mapping[str, Sect
     """
     spelled: list[tuple[str, Any]] = []
     for key, written in table.items():
-        if key not in _VERBS:
+        if key not in VERBS:
             spelled.append((key, written))
         else:
-            several = written if isinstance(written, list) else [written]
-            spelled += [_one(key, one, origin, sections) for one in several]
+            spelled += [_one(key, one, origin, sections) for one in _several(written)]
     return spelled
 
 
+def _several(written: Any) -> list[Any]:
+    """Return what was said to a verb, once or several times; the command line wraps what is no table."""
+    if isinstance(written, list):
+        return [one for item in written for one in _several(item)]
+    return _several(written["value"]) if isinstance(written, dict) and set(written) == {"value"} else [written]
+
+
 def _one(verb: str, said: Any, origin: str, sections: Mapping[str, Section]) -> tuple[str, dict[str, Any]]:
-    needs = _VERBS[verb]
+    needs = VERBS[verb]
+    if isinstance(said, str) and verb != "stimulate":
+        said = {needs[0]: said}
     if not isinstance(said, dict):
         raise SpecificationError(f"{origin}: {verb} = {said!r}: it must be a table with {' and '.join(needs)}")
     valid = [*needs, *_WINDOW, *NOTES]

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from neuroprune.core.clock import Clock, Now
 from neuroprune.core.errors import SpecificationError
@@ -25,8 +25,8 @@ SYNCHRONY_BIN = 0.1
 NEVER = ByAge(((0.0, 0.0),))
 """A rate of stimulation that is zero at every age."""
 
-ELECTRODE = 3.0
-"""A stimulating pulse depolarises the cell by so many times the distance from rest to threshold, leak aside."""
+KICK = 1.0
+"""Volts by which a pulse of an electrode lifts a cell: it fires once, unless it is refractory."""
 
 
 class Parameters(BaseModel):
@@ -42,7 +42,7 @@ class Parameters(BaseModel):
     epsc_decay: Seconds = Field(gt=0)
     membrane_capacitance: by_age("F") = Field(gt=0)  # type: ignore[valid-type]
     input_resistance: by_age("ohm") = Field(gt=0)  # type: ignore[valid-type]
-    resting_potential: Volts
+    resting_potential: Volts = Field(lt=0)
     threshold: Volts
     reset: Volts
     membrane_noise: Volts = Field(ge=0)
@@ -52,7 +52,7 @@ class Parameters(BaseModel):
     burst_jitter: Seconds = Field(ge=0)
     axon_latency_sd: Seconds = Field(ge=0)
     spikes_per_burst: float = Field(ge=1, le=6)
-    intraburst_rate: by_age("Hz") = Field(ge=0)  # type: ignore[valid-type]
+    intraburst_rate: by_age("Hz") = Field(gt=0)  # type: ignore[valid-type]
     activity_pattern: Pattern = "natural"
 
     eligibility_decay: Seconds = Field(gt=0)
@@ -60,6 +60,12 @@ class Parameters(BaseModel):
     unselective_credit: float = Field(ge=0)
     calcium_half: by_age("Hz") = Field(gt=0)  # type: ignore[valid-type]
     synchrony_reach: Metres = Field(default=100e-6, gt=0)
+
+    @model_validator(mode="after")
+    def _resets_below_threshold(self) -> Self:
+        if self.reset >= self.threshold:
+            raise ValueError(f"reset is {self.reset:g} V: it must be below the threshold, {self.threshold:g} V")
+        return self
 
 
 class BurstingAfferents:
@@ -208,7 +214,7 @@ class BurstingAfferents:
         return Activity([traces], measures, (spikes.index.astype(np.int64), spikes.time))
 
     def _synchrony(self, index: np.ndarray, time: np.ndarray, reach: float) -> float:
-        """Return the mean correlation of spike counts between cells of one band `reach` wide.
+        """Return how correlated the spike counts of cells are within bands `reach` wide, weighted by their variance.
 
         Notes
         -----
@@ -241,7 +247,7 @@ class BurstingAfferents:
         target = order[first[spike] + within]
         index, at = (post * (n_slots + 1) + slot)[target], time[spike]
         rate = getattr(p, f"stimulate_{self.cells}").at(now.age)
-        if rate > 0:
+        if rate > 0 and not getattr(p, f"silence_{self.cells}"):
             cell, pulse = self._pulses(rate, n_cells, p, now)
             index, at = np.concatenate([index, cell * (n_slots + 1) + n_slots]), np.concatenate([at, pulse])
             order = np.lexsort((index, at))
@@ -249,7 +255,7 @@ class BurstingAfferents:
         if len(index) > self.capacity:
             raise SpecificationError(
                 f"{len(index)} input spikes in {self.activity:g} s at P{now.age:g} exceed the room for "
-                f"{self.capacity}: lower burst_rate"
+                f"{self.capacity}: lower burst_rate or the rate of stimulation"
             )
         return index, at, len(axon)
 
@@ -264,16 +270,16 @@ class BurstingAfferents:
             pattern=p.activity_pattern,
         )
         n = self.anatomy.group.size
-        gain, extra = np.ones(n), np.zeros(n)
+        active, extra = np.ones(n, bool), np.zeros(n)
         for name, members in self.anatomy.populations.items():
-            gain[members] *= 0.0 if getattr(p, f"silence_{name}") else 1.0
+            active[members] &= not getattr(p, f"silence_{name}")
             extra[members] += getattr(p, f"stimulate_{name}").at(now.age)
         return bursts.draw(
             self.anatomy.group,
             p.axon_latency_sd * self.anatomy.latency,
             self.activity,
             derive_seed(self.activity_seed, "afferents", now.step),
-            gain=gain,
+            active=active,
             extra=extra,
         )
 
@@ -293,18 +299,19 @@ class BurstingAfferents:
             "resistance": resistance,
             "v_rest": p.resting_potential,
             # The reversal potential of the synapses is 0 mV: a threshold beyond it is never reached.
-            "v_threshold": max(p.threshold, 1.0) if silent else p.threshold,
+            "v_threshold": max(p.threshold, KICK) if silent else p.threshold,
             "v_reset": p.reset,
             "tau_epsc": p.epsc_decay,
             "noise_sd": noise_current(p.membrane_noise, resistance, capacitance),
         }
-        distance = max(p.threshold - p.resting_potential, 0.0)
-        electrode = ELECTRODE * distance * capacitance / (p.epsc_decay * abs(p.resting_potential))
         synapses = np.where(table.alive, p.synaptic_conductance * np.asarray(table.weight), 0.0)
-        w = np.concatenate([synapses, np.full((n_cells, 1), electrode)], axis=1)
+        w = np.concatenate([synapses, np.zeros((n_cells, 1))], axis=1)
+        kick = np.zeros_like(w)
+        kick[:, -1] = KICK
         return {
             **{name: np.full(n_cells, value) for name, value in cell.items()},
             "w": w.ravel(),
+            "kick": kick.ravel(),
             "tau_eligibility": np.full(w.size, p.eligibility_decay),
         }
 

@@ -14,6 +14,10 @@ Pattern = Literal["natural", "uniform", "uncorrelated"]
 """Activity as described, one train for all axons, or every axon by itself."""
 
 
+_MOST_SPIKES = 6
+"""Spikes that a burst has at most."""
+
+
 @dataclass(frozen=True)
 class Bursts:
     """Bursting activity of axons at one age.
@@ -50,7 +54,7 @@ class Bursts:
         duration: float,
         seed: int,
         *,
-        gain: np.ndarray | None = None,
+        active: np.ndarray | None = None,
         extra: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw spikes of all axons.
@@ -64,8 +68,8 @@ class Bursts:
         duration : float
             In seconds.
         seed : int
-        gain : array of float, shape (n_axons,), optional
-            Factor on the rate of each axon, 0 when it is silenced.
+        active : array of bool, shape (n_axons,), optional
+            False for axons that are silenced: the spikes of all others stay the same.
         extra : array of float, shape (n_axons,), optional
             Bursts per second that stimulation adds to each axon, independent of all others.
 
@@ -77,67 +81,59 @@ class Bursts:
 
         Notes
         -----
-        Events of a group are Poisson with the rate of its most active axon. An axon joins each with probability
-        :math:`\\sqrt{c}` and bursts by itself at :math:`(1 - \\sqrt{c})` of the rate, so that its own rate does not
-        depend on the correlation :math:`c` and a burst is shared with a given other axon with probability
-        :math:`c`. A less active axon joins less often in proportion.
+        Events of a group are Poisson with the burst rate. An axon joins each with probability :math:`\\sqrt{c}` and
+        bursts by itself at :math:`(1 - \\sqrt{c})` of the rate, so that its own rate does not depend on the
+        correlation :math:`c` and a burst is shared with a given other axon with probability :math:`c`.
 
-        The pattern "uniform" is one train, spike by spike the same, for all axons that are not silenced.
+        The pattern "uniform" is one train, spike by spike the same, for all axons.
         """
-        n = len(group)
-        gain = np.ones(n) if gain is None else gain
-        rng = np.random.default_rng(derive_seed(seed, "bursts"))
+        # Bursts that begin outside the sample still send spikes into it, so that the rate is even up to its edges.
+        before = 4 * self.jitter + float(np.abs(latency).max(initial=0.0)) + _MOST_SPIKES / self.intraburst_rate
+        after = 4 * self.jitter + float(np.abs(latency).max(initial=0.0))
+        span = (-before, duration + after)
         if self.pattern == "uniform":
-            axon, time = self._spikes(*self._own(rng, np.full(1, self.rate), duration), rng)
-            active = np.flatnonzero(gain > 0)
-            axon, time = np.repeat(active, len(time)), np.tile(time, len(active))
+            rng = np.random.default_rng(derive_seed(seed, "bursts"))
+            _, time = self._spikes(*_own(rng, np.full(1, self.rate), span), rng)
+            trains = [(np.repeat(np.arange(len(group)), len(time)), np.tile(time, len(group)))]
         else:
-            onsets = self._onsets(rng, group, latency, duration, gain)
-            axon, time = self._spikes(*onsets, rng)
+            trains = [self._group(g, np.flatnonzero(group == g), latency, span, seed) for g in np.unique(group)]
         if extra is not None and extra.any():
-            stimulation = np.random.default_rng(derive_seed(seed, "stimulation"))
-            more = self._spikes(*self._own(stimulation, extra, duration), stimulation)
-            axon, time = np.concatenate([axon, more[0]]), np.concatenate([time, more[1]])
-        return self._ordered(axon, time, duration)
+            rng = np.random.default_rng(derive_seed(seed, "stimulation"))
+            trains.append(self._spikes(*_own(rng, extra, span), rng))
+        axon, time = (np.concatenate(parts) for parts in zip(*trains, strict=True))
+        inside = (time >= 0) & (time < duration - 1e-3)
+        if active is not None:
+            inside &= active[axon]
+        return self._ordered(axon[inside], time[inside])
 
-    def _onsets(
-        self, rng: np.random.Generator, group: np.ndarray, latency: np.ndarray, duration: float, gain: np.ndarray
+    def _group(
+        self, g: int, members: np.ndarray, latency: np.ndarray, span: tuple[float, float], seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the spikes of one group, which depend on no other group."""
+        rng = np.random.default_rng(derive_seed(seed, "bursts", int(g)))
         joining = 0.0 if self.pattern == "uncorrelated" else np.sqrt(self.correlation)
-        # Events outside the sample still send spikes into it, so that the rate is even up to its edges.
-        margin = 4 * self.jitter + float(np.abs(latency).max(initial=0.0))
-        span = duration + 2 * margin
-        axons, times = [], []
-        for g in np.unique(group):
-            members = np.flatnonzero(group == g)
-            most = gain[members].max()
-            events = rng.uniform(-margin, duration + margin, rng.poisson(self.rate * most * span))
-            share = joining * gain[members] / most if most > 0 else np.zeros(len(members))
-            joins = rng.random((len(events), len(members))) < share
-            shift = latency[members] + self.jitter * rng.standard_normal((len(events), len(members)))
-            axons.append(np.broadcast_to(members, joins.shape)[joins])
-            times.append((events[:, None] + shift)[joins])
-            own, at = self._own(rng, self.rate * gain[members] * (1 - joining), duration)
-            axons.append(members[own])
-            times.append(at)
-        return np.concatenate(axons), np.concatenate(times)
-
-    @staticmethod
-    def _own(rng: np.random.Generator, rate: np.ndarray, duration: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return bursts (axon, onset) that each axon makes by itself at its rate."""
-        number = rng.poisson(rate * duration)
-        return np.repeat(np.arange(len(rate)), number), rng.uniform(0, duration, number.sum())
+        events = rng.uniform(*span, rng.poisson(self.rate * (span[1] - span[0])))
+        joins = rng.random((len(events), len(members))) < joining
+        shift = latency[members] + self.jitter * rng.standard_normal(joins.shape)
+        own, at = _own(rng, np.full(len(members), self.rate * (1 - joining)), span)
+        axon = np.concatenate([np.broadcast_to(members, joins.shape)[joins], members[own]])
+        return self._spikes(axon, np.concatenate([(events[:, None] + shift)[joins], at]), rng)
 
     def _spikes(self, axon: np.ndarray, onset: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        number = 1 + rng.binomial(5, (self.spikes_per_burst - 1) / 5, len(axon))
+        more = _MOST_SPIKES - 1
+        number = 1 + rng.binomial(more, (self.spikes_per_burst - 1) / more, len(axon))
         rank = np.concatenate([np.arange(k) for k in number]) if len(number) else np.zeros(0)
         return np.repeat(axon, number), np.repeat(onset, number) + rank / self.intraburst_rate
 
-    def _ordered(self, axon: np.ndarray, time: np.ndarray, duration: float) -> tuple[np.ndarray, np.ndarray]:
-        inside = (time >= 0) & (time < duration - 1e-3)
-        axon, time = axon[inside], time[inside]
+    def _ordered(self, axon: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # Overlapping bursts of one axon merge: no axon fires twice within the same step.
         _, first = np.unique(np.stack([axon, np.rint(time / self.dt)]), axis=1, return_index=True)
         axon, time = axon[first], time[first]
         order = np.lexsort((axon, time))
         return axon[order].astype(np.int64), time[order]
+
+
+def _own(rng: np.random.Generator, rate: np.ndarray, span: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return bursts (axon, onset) that each axon makes by itself at its rate."""
+    number = rng.poisson(rate * (span[1] - span[0]))
+    return np.repeat(np.arange(len(rate)), number), rng.uniform(*span, number.sum())

@@ -39,12 +39,14 @@ def noise_current(membrane_sd: float, resistance: float, capacitance: float) -> 
 
 SYNAPSES = """
 w : siemens
+kick : volt (constant)
 tau_eligibility : second (constant)
 credit : 1
 drecent/dt = -recent/tau_eligibility : 1 (event-driven)
 """
 ON_PRE = """
 g_post += w
+v_post += kick
 recent += 1
 """
 ON_POST = "credit += recent"
@@ -103,8 +105,7 @@ def driven_cells(n_cells: int, n_inputs: int, duration: float, capacity: int, dt
         duration=duration,
         inputs={
             **{name: (cells, name) for name in CELL_INPUTS},
-            "w": (inputs, "w"),
-            "tau_eligibility": (inputs, "tau_eligibility"),
+            **{name: (inputs, name) for name in ("w", "kick", "tau_eligibility")},
         },
         outputs={"credit": (inputs, "credit")},
         spikes={"cells": monitor},

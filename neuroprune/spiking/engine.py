@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from neuroprune.core.errors import EngineError, SpecificationError
+from neuroprune.core.provenance import code_version
 from neuroprune.spiking.standalone import Model, Outputs, SpikeTrain, build, compiler_available
 from neuroprune.spiking.standalone.compiler import processor_name
 
@@ -132,8 +133,9 @@ def make_engine(
 
 
 def engine_provenance(engine: Engine) -> dict[str, str]:
-    """Return what spike trains depend on: engine, Brian2 and numpy versions, kind of processor."""
+    """Return what spike trains depend on: the code, engine, Brian2 and numpy versions, kind of processor."""
     return {
+        "neuroprune": code_version(),
         "engine": engine.name,
         "brian2": version("brian2"),
         "numpy": version("numpy"),

@@ -154,11 +154,19 @@ def test_a_matrix_is_read_with_labels_and_without(tmp_path: Path, text: str) -> 
         ("1,2\n3,4,\n", "line 2: 3 cells, but the first line has 2"),
         ("1,x\n3,4\n", "line 1: 'x' is no number of synapses"),
         ("x,2\n3,4\n", "line 1: 'x' is no number of synapses"),
-        ("1,2\nx,4\n", "line 2: 'x' is no number of synapses"),
+        ("3,2\nx,4\n", "line 2: 'x' is no number of synapses"),
         ("1,2\n3,x\n", "line 2: 'x' is no number of synapses"),
         ("1,2,x\n3,4,5\n", "line 1: 'x' is no number of synapses"),
         ("1,2\n3,\n", "line 2: '' is no number of synapses"),
-        ("axon,1,2\n1,4,5\n", "line 1: 'axon' is no number of synapses"),
+        ("axon,2,2\n1,4,5\n", "line 1: 'axon' is no number of synapses"),
+        ("axon,1,2,3\na,1,0,2\nb,0,3,6\n", "line 1: 1 to 3 may number the columns or count synapses: if these are"),
+        ("\naxon,0,1,2\na,1,0,2\n", "line 2: 0 to 2 may number the columns or count synapses"),
+        ("axon,1.0,2.0\na,1,0\n", "line 1: 1.0 to 2.0 may number the columns or count synapses"),
+        ("axon,1\na,4\n", "line 1: 1 may number the columns or count synapses"),
+        ("axon,1,2\n1,4,5\n", "line 1: 1 to 2 may number the columns or count synapses"),
+        ("axon,1,2\n", "line 1: 1 to 2 may number the columns or count synapses"),
+        ("1,2,3\na,1,0,2\nb,0,3,6\n", "line 1: 1 to 3 may number the columns or count synapses"),
+        ("0,1,2,3\na,1,0,2\nb,0,3,6\n", "line 1: 0 to 3 may number the columns or count synapses"),
         ("1_0,2\n3,4\n", "line 1: '1_0' is no number of synapses"),
         ("1 0 2\n0 3 6\n", "has labels only: numbers of synapses must stand between its commas"),
         ("a,b\n", "has labels only"),
@@ -175,9 +183,30 @@ def test_a_file_that_is_no_matrix_is_refused(tmp_path: Path, text: str, message:
     assert "m.csv" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("axon,x,y,z\na,1,2,3\nb,0,1,2\n", [[1, 2, 3], [0, 1, 2]]),  # counted below headings in words
+        (",1,2,3\na,1,2,3\nb,0,1,2\n", [[1, 2, 3], [0, 1, 2]]),  # and below numbers with an empty corner
+        ("1,2,3\n0,1,2\n", [[1, 2, 3], [0, 1, 2]]),  # no labels at all
+        ("1,2,3\n", [[1, 2, 3]]),
+        ("a,2,3,4\nb,0,1,2\n", [[2, 3, 4], [0, 1, 2]]),  # neither from 0 nor from 1
+        ("a,1,3\nb,0,1\n", [[1, 3], [0, 1]]),
+        ("a,2,1\nb,0,1\n", [[2, 1], [0, 1]]),
+        ("a,1,1\nb,0,1\n", [[1, 1], [0, 1]]),
+    ],
+)
+def test_counts_that_look_like_headings_are_read_where_they_cannot_be_any(
+    tmp_path: Path, text: str, expected: list[list[int]]
+) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    assert read_connectivity(tmp_path / "m.csv").tolist() == expected
+
+
 def test_the_matrices_of_the_paper_have_names() -> None:
     np.testing.assert_array_equal(read_connectivity("p3"), climbing_fibre_synapses_p3())
     np.testing.assert_array_equal(read_connectivity("p7"), climbing_fibre_synapses_p7())
+    np.testing.assert_array_equal(read_connectivity("P7"), climbing_fibre_synapses_p7())
 
 
 def test_the_matrix_at_p7_is_that_of_the_paper() -> None:
@@ -207,6 +236,7 @@ def test_as_json(run: Path, matrix: Path) -> None:
         "figure": None,
     }
     assert (found["age"], found["ks"], found["wasserstein"]) == ("P5", 0.25, 0.5)
+    assert found["shape"] == [2, 3]
     for key in ("pairs", "mean", "sd", "quantiles", "max"):
         assert found[key].keys() == {"model", "data"}
     assert found["quantiles"]["data"].keys() == {"5%", "25%", "50%", "75%", "95%"}
@@ -220,12 +250,25 @@ def test_as_a_table_and_a_figure(run: Path, matrix: Path, tmp_path: Path) -> Non
     assert ["pairs", "4", "4"] in cells and ["mean", "2.50", "3.00"] in cells and ["SD", "1.29", "2.16"] in cells
     assert ["quantile", "95%", "3.85", "5.55"] in cells and ["largest", "4", "6"] in cells
     assert any(line.startswith("Kolmogorov-Smirnov  0.250  (p = 1, descriptive") for line in lines)
-    assert "Wasserstein         0.50 synapses" in lines and f"figure  {figure}" in lines
+    assert "Wasserstein         0.50 synapses" in lines and "data                2 axons x 3 cells" in lines
+    assert lines[-1] == f"figure  {figure}"
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_shipped_matrix(run: Path) -> None:
-    assert json.loads(call(run, "p7", "--age", "P5", "--json"))["pairs"] == {"model": 4, "data": 253}
+    found = json.loads(call(run, "P7", "--age", "P5", "--json"))
+    assert found["pairs"] == {"model": 4, "data": 253} and found["shape"] == [64, 18]
+    lines = call(run, "P3", "--age", "P5").splitlines()
+    assert lines[0].split("  ")[-1] == "data P3" and lines[-1].endswith(" axons x 14 cells")
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_figure_that_cannot_be_written_leaves_the_table(run: Path, matrix: Path, form: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(
+        app, ["compare-em", *map(str, (run, matrix)), "--age", "P5", "--figure", f"{run}/x.png", *form]
+    )
+    assert result.exit_code == 1 and result.stderr.startswith("error: ")
+    assert "0.25" in result.stdout and "figure  " not in result.stdout
 
 
 def test_help_says_that_p_is_descriptive() -> None:

@@ -127,6 +127,21 @@ def test_json_figure_and_runs_that_are_there(toy: str) -> None:
     assert fresh["runs"] == {"made": 1, "reused": 0}
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_figure_that_cannot_be_written_leaves_the_scorecard(toy: str, form: tuple[str, ...]) -> None:
+    Path("file").touch()
+    arguments = ["validate", toy, "--seeds", "1", "--processes", "1", "--rows", "1", "--figure", "file/card.png", *form]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith("error: ")
+    assert "weight is left" in result.stdout and "figure  file" not in result.stdout
+
+
+def test_what_is_drawn_is_named(toy: str) -> None:
+    lines = call(toy, "--rows", "1", "--figure", "card.svg").splitlines()
+    assert lines[-2:] == ["figure  card.svg", "figure  card-weak.svg"]
+    assert Path("card.svg").exists() and Path("card-weak.svg").exists()
+
+
 @pytest.mark.parametrize(("kind", "status"), [("fitted", 1), ("assumed", 1), ("predicted", 0)])
 def test_the_exit_status_is_about_what_is_fitted_or_assumed(toy: str, kind: str, status: int) -> None:
     edit(toy, 'min = 1\nkind = "fitted"', f'max = 1\nkind = "{kind}"')
@@ -158,6 +173,8 @@ def test_the_smallest_rise_is_shown(toy: str) -> None:
     [
         (["--rows", "1-"], "error: --rows 1-: write numbers and ranges of rows like 1-5,9"),
         (["--rows", "7"], "error: toy/validation.toml has no row 7: it has 1, 2, 3"),
+        (["--rows", "1-999999999999"], "error: toy/validation.toml has no row 4: it has 1, 2, 3"),
+        (["--figure", "x.xyz"], "error: cannot draw 'x.xyz': its name must end in .png, .svg or .pdf"),
         (["--modes", "plane"], "error: toy/validation.toml has no mode 'plane': did you mean 'plain'?"),
     ],
 )
@@ -181,9 +198,9 @@ def test_help_says_what_the_exit_status_means() -> None:
 
 
 def test_rows_are_numbers_and_ranges() -> None:
-    assert parse_rows("1-3, 9") == [1, 2, 3, 9]
-    for text in ("", "a", "3-1", "1,,2", "-2", "1-2-3"):
-        with pytest.raises(SpecificationError):
+    assert list(parse_rows("1-3, 9, 5 - 6")) == [1, 2, 3, 9, 5, 6]
+    for text in ("", "a", "3-1", "1,,2", "-2", "1-2-3", "1-", "٣", 5000 * "9"):
+        with pytest.raises(SpecificationError, match="write numbers and ranges of rows like 1-5,9"):
             parse_rows(text)
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from neuroprune.core.clock import Clock
 from neuroprune.core.errors import RecordError, SpecificationError
+from neuroprune.core.provenance import code_version
 from neuroprune.core.units import to_float
 from neuroprune.development import develop
 from neuroprune.experiments import (
@@ -487,3 +488,31 @@ def test_a_truncated_record_is_not_resumed(toy: Path, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(RecordError, match="not a record, or truncated"):
         run(toy, out=tmp_path, resume=True)
+
+
+def test_records_of_other_code_are_named_and_made_anew_only_when_asked(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toy_system.Toy, "provenance", lambda self: {"neuroprune": "old"})
+    run(toy, out=tmp_path)
+    said: list[str] = []
+    path = record_path(load_experiment(toy), 1, tmp_path)
+    written = path.read_bytes()
+    run(toy, out=tmp_path, resume=True, say=said.append)
+    assert said == [f"{path} is complete already, made by other code (old)"] and path.read_bytes() == written
+    monkeypatch.setattr(toy_system.Toy, "provenance", lambda self: {"neuroprune": code_version()})
+    record = run(toy, out=tmp_path, resume=True, stale="replace", say=said.append)
+    assert f"replacing {path}, made by other code (old)" in said
+    assert record.identity["provenance"]["neuroprune"] == code_version()
+
+
+def test_the_version_of_the_code_follows_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for folder in ("core", "rules"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "development.py").write_text("")
+    monkeypatch.setattr("neuroprune.core.provenance._PACKAGE", tmp_path)
+    versions = set()
+    for text in ("a = 1", "a = 2", "a = 1"):
+        (tmp_path / "rules" / "mine.py").write_text(text)
+        versions.add(code_version.__wrapped__())
+    assert len(versions) == 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neuroprune.core.clock import Clock, Now
-from neuroprune.core.errors import SpecificationError
+from neuroprune.core.errors import NeuropruneError, SpecificationError
 from neuroprune.core.tables import Change, Decision, Table, Tables
 from neuroprune.record import (
     Record,
@@ -245,6 +245,29 @@ def test_feedback_of_a_choice_between_two_is_a_log_odds() -> None:
     found = feedback_exponent(record_of([[[1, 3]], [[6, 38]]]), 3, 4)
     assert found.exponent == pytest.approx(math.log(7) / math.log(3))
     assert found.standard_error == pytest.approx(1 / math.sqrt(40 * 7 / 64 * math.log(3) ** 2))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "gains", "exponent"),
+    [
+        ((1, 2), (1, 1e6), math.log(1e6) / math.log(2)),  # the slope is known to 1e-10 only, for the million in it
+        ((1, 2), (1e6, 1), -math.log(1e6) / math.log(2)),
+        ((816844, 816845), (1, 70811), math.log(70811) / math.log1p(1 / 816844)),  # 9e6: far from where the fit starts
+        ((33408, 33409), (1253269, 1), -math.log(1253269) / math.log1p(1 / 33408)),
+    ],
+)
+def test_feedback_is_found_where_one_input_takes_almost_all(
+    sizes: tuple[int, int], gains: tuple[float, float], exponent: float
+) -> None:
+    found = feedback_exponent(record_of([[sizes], [np.add(sizes, gains).tolist()]]), 3, 4)
+    assert found.exponent == pytest.approx(exponent, rel=1e-8)
+    assert found.gains == sum(gains)
+
+
+def test_feedback_that_is_not_found_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuroprune.record.innervation.feedback.MOST_ITERATIONS", 3)
+    with pytest.raises(NeuropruneError, match=r"no exponent of feedback was found in 3 steps: it is near 4"):
+        feedback_exponent(record_of([[[1, 2]], [[2, 1000002]]]), 3, 4)
 
 
 def test_feedback_uses_all_intervals_and_inputs_alive_at_both_ends() -> None:

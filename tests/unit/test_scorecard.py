@@ -7,7 +7,7 @@ import math
 import pickle
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,8 +18,18 @@ from matplotlib.patches import Rectangle
 from neuroprune.core.clock import Clock
 from neuroprune.core.errors import SpecificationError
 from neuroprune.core.tables import Table, Tables
-from neuroprune.experiments import Judgement, Observation, Scorecard, read_observations, run, validate
+from neuroprune.experiments import (
+    Experiment,
+    Judgement,
+    Observation,
+    Scorecard,
+    load_experiment,
+    read_observations,
+    run,
+    validate,
+)
 from neuroprune.experiments.observables import MEASURED, OBSERVABLES, find_observable, observe
+from neuroprune.experiments.observations import Confidence
 from neuroprune.plotting import plot_scorecard
 from neuroprune.record import Record, Recorder, innervation, open_record, to_tree
 
@@ -34,6 +44,9 @@ MINIMAL = {
     "confidence": '"read"',
 }
 """An observation of the toy system, as TOML writes its values."""
+
+
+ELIMINATED = {"measure": '"eliminated_fraction"', "age": None, "cause": '"loss"', "from": '"P0"', "to": '"P4"'}
 
 
 @pytest.fixture
@@ -101,9 +114,16 @@ def test_a_part_that_is_a_word_stands_apart(toy: Path) -> None:
         observe_toy(toy, part='"P7"', row='"1"')
 
 
+def test_a_part_that_is_a_number_is_not_taken_for_a_row(toy: Path) -> None:
+    read = read_observations(write(toy, {"row": 11}, {"row": 1, "part": '"1"'}, {"row": 1, "part": '"1a"'}))
+    assert [o.name for o in read.observations] == ["11", "1 1", "1 1a"]
+
+
 def test_control_is_no_condition_and_other_models_take_no_mode(toy: Path) -> None:
     control = observe_toy(toy, condition='"control"')
     assert control.condition == () and control.readings(("unquoted",))[0].conditions == ("unquoted",)
+    assert observe_toy(toy, condition='["control"]').condition == ()
+    assert read_observations(write(toy, {}, modes="[modes]\nplain = ['control']")).modes == {"plain": ()}
     other = observe_toy(toy, model=f'"{toy}"', condition='"half_drive"')
     assert other.readings(("unquoted",))[0].conditions == ("half_drive",)
 
@@ -115,6 +135,10 @@ def test_modes_are_in_the_order_of_the_file(toy: Path) -> None:
     assert [o.row for o in chosen.observations] == [3] and list(chosen.modes) == ["weak"]
     with pytest.raises(SpecificationError, match=r"validation\.toml has no row 2: it has 1, 3"):
         read.select(rows=[2])
+    with pytest.raises(SpecificationError, match=r"has no row 4: it has 1, 3"):
+        read.select(rows=range(3, 10**12))  # of which no list could be made
+    with pytest.raises(SpecificationError, match=r"nothing to judge"):
+        read.select(rows=[])
     with pytest.raises(SpecificationError, match=r"has no mode 'week': did you mean 'weak'"):
         read.select(modes=["week"])
 
@@ -132,19 +156,44 @@ def test_what_extends_a_model_is_held_against_its_observations(toy: Path, tmp_pa
         ({"row": 0}, "row 0.row = 0: it must be a whole number, at least 1"),
         ({"row": None}, "observation 1 needs row"),
         ({"says": None}, "row 1 needs says: text"),
+        ({"says": '" "'}, 'row 1.says = " ": it must not be empty'),
+        ({"source": '""'}, 'row 1.source = "": it must not be empty'),
+        ({"confidence": '"hearsay"'}, 'row 1.confidence = "hearsay": it must be one of "read", "recalled", "derived"'),
         ({"kind": '"guessed"'}, 'row 1.kind = "guessed": it must be one of "fitted", "assumed", "predicted"'),
         ({"compare": '"less"'}, 'row 1.compare = "less": it must be one of "value"'),
         ({"sourse": '"x"'}, "unknown key row 1.sourse: did you mean 'source'?"),
         ({"asked": "[]"}, "unknown key row 1.asked"),
         ({"measure": '"total_wait"'}, "row 1.measure: unknown measure 'total_wait': did you mean 'total_weight'?"),
         ({"condition": '"half_dive"'}, "row 1.condition: unknown condition 'half_dive': did you mean 'half_drive'?"),
-        ({"condition": "3"}, "row 1.condition: 3 must be the name of a condition"),
+        ({"condition": "3"}, "row 1.condition = 3: it must be the name of a condition"),
+        ({"condition": '["unquoted", 3]'}, 'row 1.condition = ["unquoted", 3]: it must be the name of a condition'),
+        ({"condition": '["control", "unquoted"]'}, '"control" is a run without conditions: it stands alone'),
+        ({"condition": '["unquoted", "half_drive", "unquoted"]'}, ": 'unquoted' is there twice"),
+        (
+            {"compare": '"ratio"', "reference": '["half_drive", "control"]'},
+            'row 1.reference = ["half_drive", "control"]: "control" is a run without conditions: it stands alone',
+        ),
         ({"model": '"cerebelum"'}, "row 1.model: unknown model 'cerebelum'"),
         ({"age": None}, 'row 1 needs age: an age such as "P7"'),
         ({"age": 4}, "row 1.age: 4 is not an age"),
         ({"from": '"P4"'}, "unknown key row 1.from"),
-        ({"accept": "[2, 1]"}, "row 1.accept: [2, 1] must be two numbers"),
-        ({"accept": "3"}, "row 1.accept: 3 must be two numbers"),
+        *(
+            ({"accept": toml}, f"row 1.accept = {said}: it must be two finite numbers [lowest, highest]; what has one")
+            for toml, said in (
+                ("[2, 1]", "[2, 1]"),
+                ("3", "3"),
+                ("[1]", "[1]"),
+                ("[1, 2, 3]", "[1, 2, 3]"),
+                ("[true, 2]", "[true, 2]"),
+                ('"ab"', '"ab"'),
+                ("[-inf, inf]", "[-Infinity, Infinity]"),
+                ("[0, inf]", "[0, Infinity]"),
+                ("[nan, 1]", "[NaN, 1]"),
+            )
+        ),
+        ({"accept": None, "min": "inf"}, "row 1.min = Infinity: it must be a finite number"),
+        ({"accept": None, "max": "nan"}, "row 1.max = NaN: it must be a finite number"),
+        ({"accept": None, "max": '"1"'}, 'row 1.max = "1": it must be a finite number'),
         ({"accept": None}, "row 1: it needs one of accept"),
         ({"max": 3}, "row 1: it needs one of accept"),
         ({"reference": '"control"'}, "row 1: compare = 'value' takes no reference"),
@@ -158,6 +207,13 @@ def test_what_extends_a_model_is_held_against_its_observations(toy: Path, tmp_pa
         (
             {"compare": '"rising"', "accept": None, "age": None, "ages": '["P2", "p4"]'},
             "row 1.age = \"p4\": age 'p4' is not valid",
+        ),
+        *(
+            (
+                {"compare": '"rising"', "accept": None, "age": None, "ages": ages},
+                f"row 1: ages = {said}: they must ascend",
+            )
+            for ages, said in (('["P2", "P0", "P8"]', "P2, P0, P8"), ('["P2", "P8", "P8"]', "P2, P8, P8"))
         ),
         (
             {"compare": '"rising"', "accept": None, "measure": '"step_mean"', "ages": '["P2", "P4"]'},
@@ -182,6 +238,13 @@ def test_what_makes_no_sense_is_named(toy: Path, changes: dict[str, Any], messag
         ("observation = 1", "unknown key observation: did you mean 'observations'?"),
         ("observations = []", "observations must be a list of tables"),
         ("[modes]\nboth = 'x'\n", "modes.both = 'x': it must be a list of conditions"),
+        ("[modes]\nboth = [3]\n", "modes.both = [3]: it must be the name of a condition, a list of them"),
+        ("[modes]\nboth = ['unquoted', 'unquoted']\n", "'unquoted' is there twice: it can be put on once"),
+        ("[modes]\nboth = ['control', 'unquoted']\n", '"control" is a run without conditions: it stands alone'),
+        ("[modes]\n'../both' = []\n", "modes has '../both': records of a mode are in a folder of its name"),
+        ("[modes]\n'' = []\n", "modes has '': records of a mode are in a folder of its name, which must be letters"),
+        ("[modes]\n'größe' = []\n", "modes has 'größe'"),
+        ("[modes]\nboth = []\nBoth = []\n", "modes.Both and modes.both differ by case only"),
         ("[modes]\nboth = ['x']\n", "modes.both: unknown condition 'x': it must be one of control"),
         ("modes = []", "modes must be a table"),
     ],
@@ -225,6 +288,37 @@ def test_a_part_comes_once_and_a_file_is_needed(toy: Path) -> None:
             {"measure": '"eliminated_fraction"', "age": None, "cause": '"los"', "from": '"P0"', "to": '"P4"'},
             "row 1: cause = 'los' is not the name of a rule: did you mean 'loss'?",
         ),
+        *(
+            (
+                {"measure": '"step_mean"', "age": None, "of": '"total_weight"', "from": '"P4"', "to": f'"{stop}"'},
+                f"row 1: from = P4 and to = {stop}: it must be later",
+            )
+            for stop in ("P4", "P2")
+        ),
+        (
+            {"measure": '"feedback_exponent"', "age": None, "from": '"P4"', "to": '"P2"'},
+            "row 1: from = P4 and to = P2: it must be later",
+        ),
+        (
+            {"measure": '"step_mean"', "age": None, "of": '"total_weight"', "from": '"P4.2"', "to": '"P4.8"'},
+            "row 1: no step begins from P4.2 on and before P4.8: there is one every 1 days, the first at P0",
+        ),
+        (
+            {"measure": '"step_mean"', "age": None, "of": '"total_weight"', "from": '"P7.5"', "to": '"P8"'},
+            "row 1: no step begins from P7.5 on and before P8",
+        ),
+        (
+            {"measure": '"winner_kept"', "age": None, "early": '"P4"', "late": '"P2"'},
+            "row 1: early = P4 and late = P2: it must not be earlier",
+        ),
+        (
+            {"measure": '"rank_correlation"', "age": None, "trace": '"weight"', "trace_age": '"P4"', "late": '"P2"'},
+            "row 1: trace_age = P4 and late = P2: it must not be earlier",
+        ),
+        *(
+            ({**ELIMINATED, given: value}, f"row 1: trace and value come together, but {missing} is missing")
+            for given, value, missing in (("trace", '"weight"', "value"), ("value", "1.0", "trace"))
+        ),
     ],
 )
 def test_what_no_record_could_answer_is_found_before_a_run(toy: Path, changes: dict[str, Any], message: str) -> None:
@@ -232,6 +326,49 @@ def test_what_no_record_could_answer_is_found_before_a_run(toy: Path, changes: d
         validate(write(toy, {"row": 2}, changes), seeds=[1])
     assert message in str(refused.value)
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"measure": '"winner_kept"', "age": None, "early": '"P4"', "late": '"P4"'},
+        {"measure": '"rank_correlation"', "age": None, "trace": '"weight"', "trace_age": '"P4"', "late": '"P4"'},
+        {"measure": '"feedback_exponent"', "age": None, "from": '"P2"', "to": '"P4"'},
+        {"measure": '"step_mean"', "age": None, "of": '"total_weight"', "from": '"P6.5"', "to": '"P7.5"'},
+        {"measure": '"step_mean"', "age": None, "of": '"total_weight"', "from": '"P7"', "to": '"P8"'},
+        ELIMINATED,
+        {**ELIMINATED, "trace": '"weight"', "value": "1.0"},
+    ],
+)
+def test_what_a_record_can_answer_is_not_refused(toy: Path, changes: dict[str, Any]) -> None:
+    path = write(toy, changes)
+    own = read_observations(path).observations[0].readings(())[0]
+    find_observable(own.measure).check(dict(own.options), load_experiment(path))
+    observe(run(path, seed=3), own.measure, dict(own.options))
+
+
+# --- the files that come with neuroprune ---
+
+
+@pytest.mark.parametrize(("model", "rows"), [("cerebellum", [*range(1, 19)]), ("dlgn", [18])])
+def test_shipped_observations_can_be_answered(model: str, rows: list[int]) -> None:
+    """Reading a file makes sure that the conditions exist which it names."""
+    observations = read_observations(model)
+    assert sorted({o.row for o in observations.observations}) == rows
+    experiments: dict[Any, Experiment] = {}
+    for conditions in observations.modes.values():
+        for reading in (r for o in observations.observations for r in o.readings(conditions)):
+            key = (reading.model or model, reading.conditions)
+            if key not in experiments:
+                experiments[key] = load_experiment(key[0], conditions=key[1])
+            find_observable(reading.measure).check(dict(reading.options), experiments[key])
+    assert len(experiments) >= len(observations.modes)
+
+
+@pytest.mark.parametrize("model", ["cerebellum", "dlgn"])
+def test_observations_and_parameters_share_the_words_for_confidence(model: str) -> None:
+    words = {source.confidence for source in load_experiment(model).sources()} - {""}
+    assert words and words <= set(get_args(Confidence))
 
 
 # --- what is read of a record ---
@@ -249,13 +386,18 @@ def grown(weights: list[list[float]], later: list[list[float]], **measures: floa
 
 
 def test_scalars_and_what_is_derived_from_them() -> None:
-    record = grown([[1, 2]], [[1, 0]], mono_innervated=0.3, drive=7.0)
+    record = grown([[1, 2]], [[1, 0]], drive=7.0)
     assert observe(record, "drive", {"age": 1.0}) == 14.0
-    assert observe(record, "multi_innervated", {"age": 1.0}) == pytest.approx(0.4)
     with pytest.raises(SpecificationError, match=r"has no measure 'dive': did you mean 'drive'\?"):
         observe(record, "dive", {"age": 1.0})
     with pytest.raises(SpecificationError, match=r"age P0\.5 was not recorded: it must be one of P0, P1"):
         observe(record, "drive", {"age": 0.5})
+
+
+def test_a_cell_without_inputs_is_not_multiply_innervated() -> None:
+    record = grown([[1, 2], [1, 1], [3, 1], [1, 0]], [[1, 2], [1, 0], [0, 0], [0, 0]], mono_innervated=0.25)
+    assert observe(record, "multi_innervated", {"age": 0.0}) == 0.75
+    assert observe(record, "multi_innervated", {"age": 1.0}) == 0.25
 
 
 def test_inputs_and_pairs_are_read() -> None:

@@ -8,6 +8,7 @@ import pytest
 from neuroprune.core.errors import SpecificationError
 from neuroprune.environment import Microglia
 from neuroprune.experiments import list_conditions, load_experiment
+from neuroprune.experiments.overrides import parse_assignments
 from neuroprune.spiking.cerebellum import Parameters
 from tests.toy_system import install
 
@@ -35,6 +36,24 @@ def test_activity_takes_a_pattern() -> None:
     assert system({"activity": {"pattern": "uncorrelated"}}, 5.0).activity_pattern == "uncorrelated"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        ["silence=purkinje_cells", "activity=uniform"],
+        ["silence={population='purkinje_cells'}", "activity={pattern='uniform'}"],
+        ["silence=[{population='climbing_fibres'}, {population='purkinje_cells'}]", "activity={pattern='uniform'}"],
+    ],
+)
+def test_verbs_can_be_set_on_the_command_line(said: list[str]) -> None:
+    found = system(parse_assignments(said), 5.0)
+    assert found.silence_purkinje_cells and found.activity_pattern == "uniform"
+
+
+def test_a_window_that_a_shortened_development_does_not_reach_is_no_mistake() -> None:
+    condition = {"rules.late.rate": {"scale": 2, "from": "P15"}}
+    assert load_experiment("cerebellum", overrides=condition, stop="P9").clock.stop == 9.0
+
+
 @pytest.mark.parametrize(("said", "left"), [({}, 0.0), ({"fraction": 0.75}, 0.25)])
 def test_microglia_are_removed_from_an_age(said: dict[str, Any], left: float) -> None:
     told = {"remove": {"environment": "microglia", "from": "P6", **said}}
@@ -53,7 +72,14 @@ def test_verbs_and_keys_act_in_the_order_in_which_they_stand() -> None:
     ("said", "message"),
     [
         ({"silence": {"population": "granule_cells"}}, r"silence: population = 'granule_cells': .*purkinje_cells"),
-        ({"silence": "purkinje_cells"}, r"silence = 'purkinje_cells': it must be a table with population"),
+        ({"silence": 3}, r"silence = 3: it must be a table with population"),
+        ({"stimulate": "purkinje_cells"}, r"stimulate = 'purkinje_cells': it must be a table with population and rate"),
+        (
+            {"silence": {"population": "climbing_fibres", "from": "P3.01", "to": "P3.02"}},
+            r"silence_climbing_fibres: no step of 0.25 days begins in its window, P3.01 to P3.02",
+        ),
+        ({"rules.late.rate": {"scale": 2, "from": "P30"}}, r"no step of 0.25 days begins in its window, P30 to \.\.\."),
+        ({"silences": {}}, r"unknown key 'silences': it must be .* or one of stimulate, silence, remove, activity"),
         ({"stimulate": {"population": "purkinje_cells"}}, r"stimulate needs rate"),
         ({"stimulate": {"population": "purkinje_cells", "rate": "-1 Hz"}}, r"stimulate_purkinje_cells = "),
         ({"stimulate": {"population": "purkinje_cells", "rate": "2 mV"}}, r"wrong unit"),

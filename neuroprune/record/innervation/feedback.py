@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from neuroprune.core.clock import format_age
-from neuroprune.core.errors import SpecificationError
+from neuroprune.core.errors import NeuropruneError, SpecificationError
 from neuroprune.record.innervation.reading import cell_numbers, place_of, split_by_cell
 
 if TYPE_CHECKING:
     from neuroprune.record.record import Record
+
+
+MOST_ITERATIONS = 200
+"""Steps of the fit: it takes some ten, and 70 where the exponent is in the millions."""
 
 
 class FeedbackExponent(NamedTuple):
@@ -114,17 +118,19 @@ def _fit(log_size: np.ndarray, gain: np.ndarray, members: np.ndarray, cell: np.n
         limit = math.nan if max(above, below) <= rounding else math.copysign(math.inf, below - above)
         return FeedbackExponent(limit, math.nan, gains)
 
-    # Newton's method. The log likelihood is concave: every point tried bounds the maximum from one side.
+    # Newton's method. The log likelihood is concave: every point tried bounds the maximum from one side. Where rounding
+    # of the slope decides about the last digits, no step is small, but the bounds meet.
     low, high, exponent = -math.inf, math.inf, 1.0
-    by_set, information = score(exponent)
-    while True:
-        slope = float(by_set.sum())
-        step = slope / max(information, abs(slope))  # at most 1: far from the maximum the information vanishes
-        if abs(step) < 1e-10:
-            break
-        low, high = (exponent, high) if slope > 0 else (low, exponent)
-        exponent = exponent + step if low < exponent + step < high else (low + high) / 2
+    for _ in range(MOST_ITERATIONS):
         by_set, information = score(exponent)
+        slope, scale = float(by_set.sum()), max(1.0, abs(exponent))
+        step = slope / max(information, abs(slope) / scale)  # limited: far from the maximum the information vanishes
+        low, high = (exponent, high) if slope > 0 else (low, exponent)
+        if abs(step) < 1e-10 * scale or high - low <= 4 * math.ulp(exponent):
+            break
+        exponent = exponent + step if low < exponent + step < high else (low + high) / 2
+    else:
+        raise NeuropruneError(f"no exponent of feedback was found in {MOST_ITERATIONS} steps: it is near {exponent:g}")
     _, cluster = np.unique(cell, return_inverse=True)
     by_cell = np.bincount(cluster, weights=by_set)
     overdispersion = max(1.0, float(by_cell @ by_cell) / information)
