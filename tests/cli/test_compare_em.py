@@ -259,7 +259,7 @@ def test_a_shipped_matrix(run: Path) -> None:
     found = json.loads(call(run, "P7", "--age", "P5", "--json"))
     assert found["pairs"] == {"model": 4, "data": 253} and found["shape"] == [64, 18]
     lines = call(run, "P3", "--age", "P5").splitlines()
-    assert lines[0].split("  ")[-1] == "data P3" and lines[-1].endswith(" axons x 14 cells")
+    assert lines[0].split("  ")[-1] == "data P3" and lines[-1].split("  ")[-1] == "84 axons x 30 cells"
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])

@@ -252,7 +252,7 @@ def test_feedback_of_a_choice_between_two_is_a_log_odds() -> None:
     [
         ((1, 2), (1, 1e6), math.log(1e6) / math.log(2)),  # the slope is known to 1e-10 only, for the million in it
         ((1, 2), (1e6, 1), -math.log(1e6) / math.log(2)),
-        ((816844, 816845), (1, 70811), math.log(70811) / math.log1p(1 / 816844)),  # 9e6: far from where the fit starts
+        ((816844, 816845), (1, 70811), math.log(70811) / math.log1p(1 / 816844)),  # 9e6, far from the start
         ((33408, 33409), (1253269, 1), -math.log(1253269) / math.log1p(1 / 33408)),
     ],
 )
@@ -260,13 +260,13 @@ def test_feedback_is_found_where_one_input_takes_almost_all(
     sizes: tuple[int, int], gains: tuple[float, float], exponent: float
 ) -> None:
     found = feedback_exponent(record_of([[sizes], [np.add(sizes, gains).tolist()]]), 3, 4)
-    assert found.exponent == pytest.approx(exponent, rel=1e-8)
+    assert abs(found.exponent - exponent) < 1e-4 * found.standard_error
     assert found.gains == sum(gains)
 
 
 def test_feedback_that_is_not_found_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neuroprune.record.innervation.feedback.MOST_ITERATIONS", 3)
-    with pytest.raises(NeuropruneError, match=r"no exponent of feedback was found in 3 steps: it is near 4"):
+    with pytest.raises(NeuropruneError, match=r"no exponent of feedback was found in 3 steps: it is near 5\.3"):
         feedback_exponent(record_of([[[1, 2]], [[2, 1000002]]]), 3, 4)
 
 

@@ -628,7 +628,8 @@ def test_a_mode_is_put_on_every_run_of_the_model_and_on_no_other(toy: Path, monk
     plain, other, weak, same = (j.mean for j in card.judgements)
     assert (plain, other, weak, same) == pytest.approx((2e-9, 2e-9, 1e-9, 2e-9))
     assert card.runs_made == 3
-    assert Path("runs/validate/toy-seed1.nc").exists() and Path("runs/validate/weak/toy-half_drive-seed1.nc").exists()
+    assert Path("runs/validate/model-toy/toy-seed1.nc").exists()
+    assert Path("runs/validate/weak/toy-half_drive-seed1.nc").exists()
 
 
 def test_a_condition_may_last_longer(toy: Path) -> None:
