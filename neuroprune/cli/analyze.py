@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroprune.cli.options import JsonOption
+from neuroprune.cli.options import JsonOption, check_figure
 from neuroprune.core.errors import GraphError, SpecificationError
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def analyze(
         return
     if null is not None and null not in NULLS:
         raise SpecificationError(f"no null model {null!r}; there are {', '.join(NULLS)}")
-    if figure is not None and figure.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise SpecificationError(f"cannot draw {str(figure)!r}: its name must end in .png, .svg or .pdf")
+    check_figure(figure)
     opened = _open(graph, age, weight, threshold, keep_isolated, undirected)
     if opened.n == 0:
         raise GraphError(

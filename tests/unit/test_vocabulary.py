@@ -111,3 +111,15 @@ def test_every_condition_of_the_cerebellum_loads_and_says_what_it_is(name: str) 
     experiment = load_experiment("cerebellum", conditions=[name])
     control = load_experiment("cerebellum")
     assert name == "cx3cr1_knockout" or {**experiment.config, "conditions": []} != {**control.config, "conditions": []}
+
+
+def test_the_calibrated_constants_are_those_that_the_calibration_chose() -> None:
+    results = Path(__file__).parents[2] / "analysis" / "results" / "cerebellum_calibration.txt"
+    for mode, conditions in (("both", []), ("inhibition", ["microglia_inhibition"])):
+        part = results.read_text().split(f"mode {mode}: tried")[1].split("chosen:\n")[1]
+        chosen = dict(line.strip().split(" = ") for line in part.splitlines() if " = " in line and ": " not in line)
+        experiment = load_experiment("cerebellum", conditions=conditions)
+        for key in list(chosen)[:4]:
+            if mode == "both" or key != "rules.engulfment.probability":  # nothing is engulfed in the other
+                section, _, name = key.rpartition(".")
+                assert str(experiment.sections[section].parameters[name].value) == chosen[key], (mode, key)
