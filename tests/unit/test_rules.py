@@ -302,8 +302,8 @@ def test_without_protection_every_input_is_equally_edible() -> None:
 
 
 def test_only_the_strongest_translocates() -> None:
-    tables = one_table([[10, 9, 8, 0]], dendritic=[[2, 0, 0, 0]], calcium=[[0.5]])
-    rule = Translocation(rate=4.0)  # 4 x 0.25 x 0.5 = half of the somatic synapses: 8 -> 4 and 9 -> 4 or 5
+    tables = one_table([[10, 9, 8, 0]], dendritic=[[2, 0, 0, 0]])
+    rule = Translocation(rate=2.0)  # 2 x 0.25 = half of the somatic synapses: 8 -> 4 and 9 -> 4 or 5
     change = outcome(rule, tables, NOW, DRAWS)
     dendritic = change.traces["dendritic"][0]
     assert dendritic[0] == 6
@@ -313,9 +313,19 @@ def test_only_the_strongest_translocates() -> None:
 
 
 def test_no_more_synapses_climb_than_there_are() -> None:
-    tables = one_table([[10, 1]], dendritic=[[7, 0]], calcium=[[1.0]])
+    tables = one_table([[10, 1]], dendritic=[[7, 0]])
     change = outcome(Translocation(rate=100), tables, NOW, DRAWS)
     np.testing.assert_array_equal(change.traces["dendritic"], [[10, 0]])
+
+
+def test_the_tag_compares_the_signal_it_is_told_to() -> None:
+    tables = one_table([[10, 3]], eligibility=[[0.3, 1.0]])
+    by_weight, by_credit = (
+        proposed(Tag(signal=s), tables, NOW, DRAWS).traces["tag"] for s in ("weight", "eligibility")
+    )
+    np.testing.assert_allclose(by_weight, [[0, 0.5]])
+    np.testing.assert_allclose(by_credit, [[0.5, 0]])
+    assert Tag().needs() == () and Tag(signal="eligibility").needs() == ("eligibility",)
 
 
 def test_elimination_hazard_is_gated() -> None:
