@@ -73,7 +73,7 @@ def who_wins(control: Sequence[Record], again: Sequence[Record], level: Sequence
         f"Who wins? Strongest fibre at P21 in two runs of each of {len(control)} seeds that differ in spike trains and",
         "noise alone; they share anatomy, synapses at P3, lasting leads and lags of the axons, and the rules' draws.",
         *(f"  {name:<70}{spread(values)}" for name, values in zip(names, columns, strict=True)),
-        f"  {'same winner when no axon leads or lags for ever (same spike trains else)':<70}{spread(moved)}",
+        f"  {'same winner when no axon leads or lags for ever':<70}{spread(moved)}",
         verdict,
     ]
 
