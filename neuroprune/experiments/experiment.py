@@ -204,9 +204,9 @@ def load_experiment(
             sections = override.apply(sections)
     windows = tuple(o for o in asked if o.has_window)
 
-    _check_windows(windows, _development(sections, None, None)[2])  # one that --to cuts off is no mistake
     sections, development, clock = _development(sections, start, stop)
     _check_names(sections)
+    _check_windows(windows, clock, shortened=start is not None or stop is not None)
     return Experiment(
         document=document,
         sections=sections,
@@ -299,13 +299,17 @@ def _check_names(sections: Mapping[str, Section]) -> None:
         names[section.name] = section
 
 
-def _check_windows(windows: Sequence[Override], clock: Clock) -> None:
+def _check_windows(windows: Sequence[Override], clock: Clock, *, shortened: bool) -> None:
     """Refuse windows in which no step begins: what is asked for there would do nothing."""
-    for override in windows:
-        if not any(override.holds(clock.age(k)) for k in range(clock.n_steps + 1)):
+    for o in windows:
+        if any(o.holds(clock.age(k)) for k in range(clock.n_steps + 1)):
+            continue
+        before = o.stop is not None and o.stop <= clock.start
+        after = o.start is not None and o.start > clock.stop
+        if not (shortened and (before or after)):  # one that --from or --to cuts off is no mistake
             raise SpecificationError(
-                f"{override.origin}: {override.key}: no step of {clock.step:g} days begins in its window, "
-                f"{' to '.join(override.as_table().get(edge, '...') for edge in ('from', 'to'))}"
+                f"{o.origin}: {o.key}: no step of {clock.step:g} days begins in its window, "
+                f"{' to '.join(o.as_table().get(edge, '...') for edge in ('from', 'to'))}"
             )
 
 

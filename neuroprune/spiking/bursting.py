@@ -1,6 +1,7 @@
 """Young cells innervated by bursting afferents: what the cerebellum and the retinogeniculate system share."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -68,7 +69,7 @@ class Parameters(BaseModel):
         return self
 
 
-class BurstingAfferents:
+class BurstingAfferents(ABC):
     """Cells innervated by bursting axons, a substrate for :func:`neuroprune.development.develop`.
 
     Subclasses grow the anatomy and name things.
@@ -145,9 +146,9 @@ class BurstingAfferents:
         self.capacity = capacity
 
     @staticmethod
+    @abstractmethod
     def grow(p: Any, seed: int) -> Anatomy:
         """Return the anatomy before anything is pruned."""
-        raise NotImplementedError
 
     def calcium_per_spike(self, p: Any) -> float:
         """Return how much calcium a spike of the cell lets in, relative to control."""

@@ -94,6 +94,14 @@ def test_bursts_have_the_rate_and_the_correlation_asked_for(correlation: float) 
     assert shared == pytest.approx(correlation, abs=0.06)
 
 
+def test_groups_burst_apart_from_each_other() -> None:
+    bursts = Bursts(rate=0.5, correlation=1.0, jitter=0.0, spikes_per_burst=1.0, intraburst_rate=300.0)
+    axon, at = bursts.draw(np.asarray([0, 0, 1]), np.zeros(3), 400.0, seed=1)
+    first, second, other = (at[axon == k] for k in range(3))
+    assert np.array_equal(first, second) and len(first) > 100
+    assert len(other) > 100 and np.isin(other, first).mean() < 0.05
+
+
 def test_bursts_are_ordered_inside_the_sample_and_spread_by_the_jitter() -> None:
     bursts = Bursts(rate=1.0, correlation=1.0, jitter=0.04, spikes_per_burst=2.5, intraburst_rate=300.0)
     axon, at = bursts.draw(np.zeros(50, int), np.zeros(50), 200.0, seed=2)
