@@ -6,17 +6,18 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from neuroprune.bridge.layers import WeightView
 from neuroprune.core.errors import SpecificationError
 
 
 class ActivityTraces:
-    """Running means of the activity of one Linear layer.
+    """Running means of the activity of one layer.
 
     Parameters
     ----------
     name : str
         Name of the layer, for messages.
-    layer : nn.Linear
+    view : WeightView
     device : torch.device
         Where the sums are kept, in float64.
 
@@ -28,26 +29,30 @@ class ActivityTraces:
     - ``eligibility`` :math:`= E|x_i||y_j|`, the coincidence of pre- and postsynaptic activity and so the rate
       analogue of spike-timing credit;
     - ``calcium`` :math:`= E|y_j| / \\max_k E|y_k|`, in [0, 1].
+
+    In a convolution :math:`y_j` is filter j at one place, :math:`x_i` what its weight i sees from there, and each
+    place is a sample.
     """
 
     names = ("usage", "eligibility", "calcium")
 
-    def __init__(self, name: str, layer: nn.Linear, device: torch.device) -> None:
-        self.name = name
+    def __init__(self, name: str, view: WeightView, device: torch.device) -> None:
+        self.name, self.view = name, view
         self.samples = 0
-        self.pre = torch.zeros(1, layer.in_features, dtype=torch.float64, device=device)
-        self.post = torch.zeros(layer.out_features, 1, dtype=torch.float64, device=device)
-        self.both = torch.zeros(layer.out_features, layer.in_features, dtype=torch.float64, device=device)
+        self.pre = torch.zeros((), dtype=torch.float64, device=device)
+        self.post = torch.zeros(view.n_post, 1, dtype=torch.float64, device=device)
+        self.both = torch.zeros(view.n_post, view.n_slots, dtype=torch.float64, device=device)
 
     def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         """Add the samples of one forward pass."""
         # Sums of half-precision activity overflow or lose digits: at least single precision from here on.
-        x = _wide(inputs[0].detach()).abs().reshape(-1, self.pre.shape[1])
-        y = _wide(output.detach()).abs().reshape(-1, self.post.shape[0])
-        self.samples += len(x)
-        self.pre += x.sum(0, keepdim=True).to(self.pre.device).to(torch.float64)
-        self.post += y.sum(0)[:, None].to(self.post.device).to(torch.float64)
-        self.both += (y.T @ x.to(y.dtype)).to(self.both.device).to(torch.float64)
+        y = _wide(output.detach()).abs()
+        x = _wide(inputs[0].detach()).abs().to(y.dtype)
+        by_unit, device = self.view.by_unit(y), self.both.device
+        self.samples += len(by_unit)
+        self.pre = self.pre + self.view.usage(x, y).to(device).to(torch.float64)
+        self.post += by_unit.sum(0)[:, None].to(device).to(torch.float64)
+        self.both += self.view.coincidence(x, y).to(device).to(torch.float64)
 
     def traces(self) -> Mapping[str, torch.Tensor]:
         """Return the means.
@@ -72,7 +77,7 @@ def _wide(values: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def watch(traces: Mapping[nn.Linear, ActivityTraces]) -> Iterator[None]:
+def watch(traces: Mapping[nn.Module, ActivityTraces]) -> Iterator[None]:
     """Let the traces see every forward pass of their layers."""
     handles = [layer.register_forward_hook(trace) for layer, trace in traces.items()]
     try:

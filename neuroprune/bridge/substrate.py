@@ -1,4 +1,4 @@
-"""A torch network as a substrate: the rules that prune a brain prune its Linear layers."""
+"""A torch network as a substrate: the rules that prune a brain prune its layers."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from neuroprune.bridge.activity import ActivityTraces, watch
-from neuroprune.bridge.masks import Mask, bake, find_linear, mask_weight, original
+from neuroprune.bridge.layers import WeightView, find_layers, view_of
+from neuroprune.bridge.masks import Mask, bake, mask_weight, original
 from neuroprune.core.clock import Now
 from neuroprune.core.errors import RecordError, SpecificationError
 from neuroprune.core.randomness import Array
@@ -26,10 +27,10 @@ _OPTIMIZER, _RNG, _CUDA_RNG = "optimizer", "torch_rng", "cuda_rng"
 
 @dataclass
 class _Layer:
-    """A Linear layer and what its table needs beyond the weight."""
+    """A layer and what its table needs beyond the weight."""
 
     name: str
-    linear: nn.Linear
+    view: WeightView
     mask: Mask
     ids: torch.Tensor
     source: torch.Tensor
@@ -40,26 +41,31 @@ class _Layer:
     def device(self) -> torch.device:
         return self.ids.device
 
+    @property
+    def parameter(self) -> nn.Parameter:
+        return original(self.view.layer)
+
     def weight(self) -> torch.Tensor:
-        return original(self.linear).detach().to(self.device).to(torch.float64)
+        return self.view.matrix(self.parameter.detach()).to(self.device).to(torch.float64)
 
     def alive(self) -> torch.Tensor:
         # A copy: tables are immutable, the buffer is not.
-        return self.mask.alive.to(self.device, copy=True)
+        return self.view.matrix(self.mask.alive).to(self.device, copy=True)
 
 
 class TorchSubstrate:
-    """The Linear layers of a torch module as a network that develops.
+    """The layers of a torch module as a network that develops.
 
     Parameters
     ----------
     module : nn.Module
-        Its Linear layers get masks (:class:`neuroprune.bridge.masks.Mask`) and are changed in place.
+        Its dense and convolutional layers get masks (:class:`neuroprune.bridge.masks.Mask`) and are changed in place.
     activity : function of the moment
         Runs the module, for example trains it for an epoch or shows it calibration data; it may return
         measures such as a loss. Traces are collected while it runs.
     layers : sequence of str, optional
-        Names of the layers to prune. Without it all layers are, and they must all be Linear.
+        Names of the layers to prune. Without it all layers are, and they must all be of the kinds that can
+        be pruned (:data:`neuroprune.bridge.layers.PRUNABLE`).
     optimizer : torch.optim.Optimizer, optional
         Moments of connections that die or form are set to 0, and its state is part of checkpoints.
     formation : bool
@@ -75,13 +81,13 @@ class TorchSubstrate:
 
     Notes
     -----
-    Each layer is a table: ``weight`` is ``abs(w)`` in float64, ``source`` numbers the inputs of all
-    layers, and the ids of the initial connections count row by row through the layers. A dead connection
-    that is offered for formation has a new id in every step. Tables lie where the weights do, or on the
-    CPU where the device has no float64 (MPS). A layer's units sit on a strip along x, and layers are
-    stacked along z, so that microglia can survey them. Besides the activity traces
-    (:class:`neuroprune.bridge.activity.ActivityTraces`), ``inhibition`` is 1 unless an environment says
-    otherwise, and ``dendritic`` starts at 0 and is what rules make of it.
+    Each layer is a table: a dense unit or a filter is a row, and its weights are the slots. ``weight`` is ``abs(w)``
+    in float64, ``source`` numbers the inputs of all layers (of convolutions: the channels that come in), and the
+    ids of the initial connections count row by row through the layers. A dead connection that is offered for
+    formation has a new id in every step. Tables lie where the weights do, or on the CPU where the device has no
+    float64 (MPS). A layer's units sit on a strip along x, and layers are stacked along z, so that microglia can
+    survey them. Besides the activity traces (:class:`neuroprune.bridge.activity.ActivityTraces`), ``inhibition`` is
+    1 unless an environment says otherwise, and ``dendritic`` starts at 0 and is what rules make of it.
 
     A checkpoint holds the module, the optimizer and the state of torch's random numbers; learning-rate
     schedulers and data loaders are the activity's own and should follow from the step.
@@ -103,25 +109,25 @@ class TorchSubstrate:
         self._given: Given | None = None
         self._layers: list[_Layer] = []
         self._next_id, first_source = 0, 0
-        found = find_linear(module, None if layers is None else tuple(layers))
-        for depth, (layer_name, linear) in enumerate(found.items()):
-            layer = self._layer(layer_name or "weight", linear, first_source, depth)
+        found = find_layers(module, None if layers is None else tuple(layers))
+        for depth, (layer_name, found_layer) in enumerate(found.items()):
+            layer = self._layer(layer_name or "weight", view_of(found_layer), first_source, depth)
             self._layers.append(layer)
             self._next_id += layer.ids.numel()
-            first_source += linear.in_features
+            first_source += layer.view.n_sources
         self.at_start = sum(layer.ids.numel() for layer in self._layers)
 
-    def _layer(self, name: str, linear: nn.Linear, first_source: int, depth: int) -> _Layer:
-        weight = linear.weight
-        device = torch.device("cpu") if weight.device.type == "mps" else weight.device
-        n_post, n_slots = weight.shape
+    def _layer(self, name: str, view: WeightView, first_source: int, depth: int) -> _Layer:
+        device = view.layer.weight.device
+        device = torch.device("cpu") if device.type == "mps" else device
+        n_post, n_slots = view.n_post, view.n_slots
         along = self.spacing * torch.arange(n_post, dtype=torch.float64, device=device)[:, None]
         return _Layer(
             name=name,
-            linear=linear,
-            mask=mask_weight(linear),
+            view=view,
+            mask=mask_weight(view.layer),
             ids=self._next_id + torch.arange(n_post * n_slots, device=device).reshape(n_post, n_slots),
-            source=(first_source + torch.arange(n_slots, device=device)).expand(n_post, n_slots),
+            source=first_source + view.source().to(device),
             fixed={
                 "x": along,
                 "y": torch.zeros_like(along),
@@ -159,7 +165,7 @@ class TorchSubstrate:
             layer.dendritic = layer.fixed.pop("dendritic").expand(n_post, n_slots)
         layer.mask.alive.copy_(convert(table.alive, torch.bool))
         with torch.no_grad():
-            original(linear).copy_(convert(table.weight, torch.float64))
+            layer.parameter.copy_(convert(table.weight, torch.float64))
         substrate._given = traces
         substrate._next_id = int(layer.ids.max()) + 1 if layer.ids.numel() else 0
         substrate.at_start = table.n_alive()
@@ -200,7 +206,7 @@ class TorchSubstrate:
             given = self._given if isinstance(self._given, Mapping) else self._given[now.step]
             device = self._layers[0].device
             return Activity([{k: torch.as_tensor(np.array(to_numpy(v)), device=device) for k, v in given.items()}], {})
-        traces = {layer.linear: ActivityTraces(layer.name, layer.linear, layer.device) for layer in self._layers}
+        traces = {layer.view.layer: ActivityTraces(layer.name, layer.view, layer.device) for layer in self._layers}
         with watch(traces):
             measures = self._activity(now)
         return Activity([trace.traces() for trace in traces.values()], measures or {})
@@ -218,15 +224,15 @@ class TorchSubstrate:
     def apply(self, tables: Tables) -> None:
         """Carry out what was decided: masks, strengths (signs are kept, new connections are positive)."""
         for layer, table in zip(self._layers, tables, strict=True):
-            parameter, alive = original(layer.linear), layer.alive()
+            parameter, tensor, alive = layer.parameter, layer.view.tensor, layer.alive()
             born, changed = table.alive & ~alive, table.alive ^ alive
             sign = torch.where(born, torch.ones_like(table.weight), layer.weight())
             new = torch.where(table.alive, torch.copysign(table.weight, sign), torch.zeros_like(sign))
-            parameter.copy_(new.to(parameter.device, parameter.dtype))
-            layer.mask.alive.copy_(table.alive)
+            parameter.copy_(tensor(new).to(parameter.device, parameter.dtype))
+            layer.mask.alive.copy_(tensor(table.alive))
             layer.dendritic = torch.where(table.alive, table.full("dendritic"), torch.zeros_like(sign))
             if self._optimizer is not None:
-                changed = changed.to(parameter.device)
+                changed = tensor(changed).to(parameter.device)
                 for moment in self._optimizer.state.get(parameter, {}).values():
                     if isinstance(moment, torch.Tensor) and moment.shape == parameter.shape:
                         moment[changed] = 0
@@ -302,7 +308,7 @@ class TorchSubstrate:
         if not self._layers:
             raise SpecificationError("the network was finalized already")
         for layer in self._layers:
-            bake(layer.linear)
+            bake(layer.view.layer)
         self._layers = []
         return self.module
 

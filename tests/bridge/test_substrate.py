@@ -115,8 +115,9 @@ def _tied() -> nn.Module:
 @pytest.mark.parametrize(
     ("module", "layers", "message"),
     [
-        (nn.Sequential(nn.Linear(2, 2), nn.Conv2d(1, 1, 3)), None, "layer '1' of Sequential is Conv2d: only"),
+        (nn.Sequential(nn.Linear(2, 2), nn.Bilinear(1, 1, 3)), None, "layer '1' of Sequential is Bilinear: only"),
         (nn.Sequential(nn.Embedding(3, 2)), None, "layer '0' of Sequential is Embedding"),
+        (nn.Sequential(nn.LazyLinear(2)), None, "layer '0' of Sequential is LazyLinear"),
         (nn.Sequential(nn.GRU(3, 2)), None, "layer '0' of Sequential is GRU"),
         (nn.MultiheadAttention(4, 2), None, "MultiheadAttention"),
         (
@@ -124,8 +125,8 @@ def _tied() -> nn.Module:
             ["out_proj"],
             "layer 'out_proj' of MultiheadAttention is NonDynamically",
         ),
-        (nn.Sequential(nn.Linear(2, 2)), ["1"], r"has no layer '1' \(its Linear layers are: 0\)"),
-        (nn.Sequential(nn.ReLU()), None, "no Linear layer"),
+        (nn.Sequential(nn.Linear(2, 2)), ["1"], r"has no layer '1' \(the layers that can be pruned are: 0\)"),
+        (nn.Sequential(nn.ReLU()), None, "no layer that can be pruned"),
         (_tied(), None, "layers '0' and '1' share their weight"),
         (
             nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)),
