@@ -114,7 +114,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path("runs/calibration"), help="folder for the records")
     options = parser.parse_args()
-    lines = [f"seeds {SEEDS.start} to {SEEDS.stop - 1}; names of observations as in validation.toml, means (SD) over seeds"]
+    lines = [
+        f"seeds {SEEDS.start} to {SEEDS.stop - 1}; names of observations as in validation.toml, means (SD) over seeds"
+    ]
     for mode in ("both", "inhibition"):
         calibration = Calibration(mode, options.out, options.processes, [])
         # One more than the logarithm of a factor, because steps are relative: 15 %, more than few cells blur.

@@ -7,6 +7,8 @@ is made anew at each point. Says for each observation how often its verdict flip
 import argparse
 import os
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +57,16 @@ def main() -> None:
     options = parser.parse_args()
     unit = qmc.LatinHypercube(d=len(NAMES), rng=np.random.default_rng(SEED)).random(options.points)
     factors = 1 + RANGE * (2 * unit - 1)
-    nominal = scorecard(np.ones(len(NAMES)), options, "nominal")
-    points = []
-    for k, row in enumerate(factors):
-        points.append(scorecard(row, options, f"point{k}"))
-        print(f"point {k + 1} of {options.points}", flush=True)
-    keep(__file__, report(nominal, points, factors))
+    # A point in each process, rather than the runs of one point in several: there is no waiting for the last of them.
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+        nominal = pool.submit(scorecard, np.ones(len(NAMES)), options.out / "nominal")
+        made = [pool.submit(scorecard, row, options.out / f"point{k}") for k, row in enumerate(factors)]
+        for n, _ in enumerate(as_completed(made), 1):
+            print(f"{n} of {options.points} points", flush=True)
+    keep(__file__, report(nominal.result(), [point.result() for point in made], factors))
 
 
-def scorecard(factors: np.ndarray, options: argparse.Namespace, name: str) -> Scorecard:
+def scorecard(factors: np.ndarray, out: Path) -> Scorecard:
     """Make the scorecard with every constant scaled, and every age moved."""
     moved = {
         key: f"P{age + (f - 1) * length:.3f}"
@@ -81,8 +84,8 @@ def scorecard(factors: np.ndarray, options: argparse.Namespace, name: str) -> Sc
         modes=["both"],
         seeds=[SEED],
         overrides=overrides,
-        out=options.out / name,
-        processes=options.processes,
+        out=out,
+        processes=1,
     )
 
 

@@ -11,7 +11,19 @@ import typer
 from typer.core import TyperGroup
 
 from neuroprune._version import __version__
-from neuroprune.cli import analyze, compare_em, doctor, inspect, run, validate
+from neuroprune.cli import (
+    analyze,
+    compare_em,
+    compress,
+    critical,
+    doctor,
+    heads,
+    inspect,
+    roofline,
+    run,
+    sparse_fit,
+    validate,
+)
 from neuroprune.core.errors import NeuropruneError, SpecificationError
 
 
@@ -57,6 +69,11 @@ app.command("run")(run.run)
 app.command("show")(inspect.show)
 app.command("analyze")(analyze.analyze)
 app.command("compare-em")(compare_em.compare_em)
+app.command("compress")(compress.compress)
+app.command("critical")(critical.critical)
+app.command("heads")(heads.heads)
+app.command("roofline")(roofline.roofline)
+app.command("sparse-fit")(sparse_fit.sparse_fit)
 app.command("validate")(validate.validate)
 app.command("models")(inspect.models)
 app.command("rules")(inspect.rules)

@@ -95,6 +95,7 @@ def test_a_gzip_file_is_read_whatever_its_name(tmp_path: Path) -> None:
         (b"\0\0\x08\x03\0\0", "ends within its head"),
         (gzip.compress(idx(np.arange(50)))[:-9], "not a whole gzip file"),
     ],
+    ids=["empty", "floats", "cut off", "within its head", "half a gzip file"],
 )
 def test_broken_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "broken"

@@ -52,7 +52,7 @@ def test_examples_go_round_where_a_batch_is_larger_than_the_test_part() -> None:
 def test_weights_that_do_not_fit_are_refused_and_code_is_never_run(tmp_path: Path) -> None:
     model = make_model("lenet300", (1, 8, 8), 10)
     torch.save(make_model("lenet5", (1, 8, 8), 10).state_dict(), tmp_path / "other.pt")
-    (tmp_path / "harmful.pt").write_bytes(pickle.dumps(Harmful()))
+    (tmp_path / "harmful.pt").write_bytes(pickle.dumps(Harmful(), protocol=2))
     (tmp_path / "text.safetensors").write_text("hello")
     (tmp_path / "empty.pt").touch()
     for name, message in (
