@@ -40,7 +40,7 @@ EXPONENTS = (0.25, 0.5, 1.0, 2.0)
 TOKENS = 64
 CALIBRATION, VALIDATION, TEST, ALONE = 96, 96, 192, 32
 """Texts: to measure heads, to choose the exponent, to report; and of the first, to silence single heads with."""
-DRAWS, RESAMPLES, SEEDS, EPOCHS = 5, 2000, 3, 15
+DRAWS, RESAMPLES, SEEDS, EPOCHS = 5, 2000, 3, 40
 
 Choice = Callable[[float], Mapping[str, Sequence[int]]]
 

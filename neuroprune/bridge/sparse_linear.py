@@ -273,8 +273,9 @@ def auto_sparse(
     made = copy.deepcopy(model).eval()
     names: dict[nn.Linear, list[str]] = {}
     plain: dict[nn.Module, nn.Linear] = {}
-    for name, module in list(made.named_modules(remove_duplicate=False)):
-        reader = isinstance(made.get_submodule(name.rpartition(".")[0]), _READERS)
+    modules = dict(made.named_modules(remove_duplicate=False))
+    for name, module in modules.items():
+        reader = isinstance(modules[name.rpartition(".")[0]], _READERS)
         if kind_of(module) == "Linear" and isinstance(module, nn.Linear) and not reader:
             layer = plain.setdefault(module, _without_mask(module))
             made = _replace(made, name, layer)

@@ -57,7 +57,7 @@ def heads(
         float, typer.Option(min=0, metavar="A", help="Of the divergence in fisher-js; 0 is fisher.")
     ] = 0.5,
     weights: WeightsOption = None,
-    epochs: EpochsOption = 20,
+    epochs: EpochsOption = 40,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,

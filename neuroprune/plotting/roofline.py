@@ -114,7 +114,7 @@ def plot_roofline(
     ax.set_xlabel("intensity (operations per byte)")
     ax.set_ylabel("rate (10$^9$ operations per second)")
     ax.set_title(title, loc="left")
-    ax.legend(handles=_legend(bool(pruned)), loc="upper left", borderaxespad=0.2, handletextpad=0.4)
+    ax.legend(handles=_legend(bool(pruned)), loc="lower right", borderaxespad=0.2, handletextpad=0.4)
     return ax
 
 
