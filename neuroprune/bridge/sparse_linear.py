@@ -267,7 +267,8 @@ def auto_sparse(
     Notes
     -----
     Each layer is timed on the inputs that it gets from the example, dense (without a mask) and sparse, and is
-    replaced if sparse takes less than 95 % of the time, so it is never slower than dense at that batch.
+    replaced if sparse takes less than 95 % of the time. Then the network is timed, and as long as it is not faster
+    than dense, the layer that gains least is dense again.
     """
     time_call = time_call or stopwatch(threads=torch.get_num_threads())
     made = copy.deepcopy(model).eval()
@@ -280,17 +281,27 @@ def auto_sparse(
             layer = plain.setdefault(module, _without_mask(module))
             made = _replace(made, name, layer)
             names.setdefault(layer, []).append(name)
-    choices = []
+    times: dict[nn.Linear, tuple[SparseLinear, int, float, float]] = {}
     for layer, x in _inputs_of(made, list(names), example_inputs).items():
         sparse = SparseLinear.from_linear(layer)
         dense_time, sparse_time = (time_call(partial(m, x)).seconds for m in (layer, sparse))
-        chosen = sparse_time < (1 - MARGIN) * dense_time
-        rows = x.numel() // max(1, x.shape[-1])
+        times[layer] = (sparse, x.numel() // max(1, x.shape[-1]), dense_time, sparse_time)
+    faster = [layer for layer, (*_, dense, sparse) in times.items() if sparse < (1 - MARGIN) * dense]
+    faster.sort(key=lambda layer: times[layer][3] - times[layer][2])
+    whole = time_call(partial(made, *example_inputs)).seconds if faster else 0.0
+    for layer in faster:
         for name in names[layer]:
-            choices.append(SparseChoice(name, density(layer), rows, dense_time, sparse_time, chosen))
-            if chosen:
-                made = _replace(made, name, sparse)
-    return made, tuple(choices)
+            made = _replace(made, name, times[layer][0])
+    while faster and time_call(partial(made, *example_inputs)).seconds >= whole:
+        layer = faster.pop()
+        for name in names[layer]:
+            made = _replace(made, name, layer)
+    chosen = set(faster)
+    return made, tuple(
+        SparseChoice(name, density(layer), rows, dense, sparse, layer in chosen)
+        for layer, (_, rows, dense, sparse) in times.items()
+        for name in names[layer]
+    )
 
 
 def _without_mask(layer: nn.Linear) -> nn.Linear:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _DRAWS = 5
 """Random choices that the suggestion is compared with."""
 _TOKENS = 128
+_ALIKE = 0.1
+"""Divergence in nats up to which heads are put into one cluster."""
 
 
 class CriterionOption(StrEnum):
@@ -181,6 +183,16 @@ def _draw(report: "HeadReport", gone: Mapping[str, Sequence[int]], path: Path) -
     save_figure(plot_heads(report, gone), path)
 
 
+def _alike(report: "HeadReport") -> dict[int, int]:
+    """Return the cluster of each head that is not alone in it."""
+    if len(report) < 2:
+        return {}
+    clusters = report.clusters(_ALIKE).tolist()
+    shared = dict.fromkeys(c for c in clusters if clusters.count(c) > 1)
+    number = {c: k for k, c in enumerate(shared, 1)}
+    return {i: number[c] for i, c in enumerate(clusters) if c in number}
+
+
 def _print_json(
     report: "HeadReport",
     gone: Mapping[str, Sequence[int]],
@@ -191,13 +203,16 @@ def _print_json(
 ) -> None:
     import json
 
+    measured, alike = report.to_dict(), _alike(report)
+    for i, head in enumerate(measured["heads"]):
+        head["cluster"] = alike.get(i)
     found = {
         "network": subject.name,
         **options,
         "remove": {layer: list(numbers) for layer, numbers in gone.items()},
         "score": subject.score,
         "scores": fidelity,
-        **report.to_dict(),
+        **measured,
         "figure": None if figure is None else str(figure),
     }
     typer.echo(json.dumps(found, indent=2, allow_nan=False))
@@ -219,9 +234,9 @@ def _print(
     console.print(f"{subject.name}; heads measured on {report.samples} samples\n", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("layer", no_wrap=True)
-    for column in ("head", "entropy\n(nats)", "nearest JS\n(nats)", "gate\nFisher", ""):
+    for column in ("head", "entropy\n(nats)", "nearest JS\n(nats)", "cluster", "gate\nFisher", ""):
         table.add_column(column, justify="right", no_wrap=True)
-    nearest, fisher = report.nearest(), report.fisher
+    nearest, fisher, alike = report.nearest(), report.fisher, _alike(report)
     for i, layer in enumerate(report.layers):
         k = int(report.indices[i])
         table.add_row(
@@ -229,14 +244,16 @@ def _print(
             str(k),
             f"{report.entropy[i]:.2f}",
             f"{nearest[i]:.3f}",
+            str(alike.get(i, "")),
             f"{fisher[i]:.2e}",
             "goes" if k in gone.get(layer, ()) else "",
         )
     console.print(table)
+    console.print(f"\nclusters: heads within a JS of {_ALIKE} nats of each other on average", markup=False)
     n, chance = sum(map(len, gone.values())), fidelity["random"]
     by = options["criterion"] + (f" (exponent {options['exponent']:g})" if options["criterion"] == "fisher-js" else "")
     console.print(
-        f"\n{subject.score} with all heads {fidelity['all']:.3f}; without {n} of {len(report)}, chosen by {by}, "
+        f"{subject.score} with all heads {fidelity['all']:.3f}; without {n} of {len(report)}, chosen by {by}, "
         f"{fidelity['suggested']:.3f}; at random {sum(chance) / len(chance):.3f} "
         f"({min(chance):.3f} to {max(chance):.3f} in {len(chance)} draws)",
         markup=False,

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from neuroprune.plotting.style import GREY, VERMILLION, axes, styled
@@ -63,9 +62,6 @@ def plot_heads(report: Heads, removed: Mapping[str, Sequence[int]] | None = None
     plot_by_layer(report, report.fisher, "gate Fisher", removed, log=span, ax=third)
     for ax in (second, third):
         ax.set_ylabel("")
-    if removed:
-        cross = Line2D([], [], ls="none", marker="x", color=VERMILLION, ms=4, mew=1.2, label="suggested to go")
-        above.legend(handles=[cross], loc="lower left", borderaxespad=0)
     if len(report.layers) > 1:
         plot_divergences(report, removed, figure=below)
     return figure
@@ -111,7 +107,7 @@ def plot_by_layer(
     image = ax.imshow(field, cmap="viridis", norm=norm, aspect="auto", interpolation="nearest")
     for layer, numbers in (removed or {}).items():
         ax.plot(list(numbers), [layers.index(layer)] * len(numbers), "x", color=VERMILLION, ms=4, mew=1.2)
-    ax.set_xlabel("head")
+    ax.set_xlabel("head (× suggested to go)" if removed else "head")
     ax.set_ylabel("layer")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))

@@ -11,7 +11,7 @@ files the real features are those of 54,000 images, otherwise of scikit-learn's 
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import platform
 import sys
@@ -36,12 +36,14 @@ SAME = 1e-7
 """Relative difference below which values are the same."""
 
 
-def have(package: str) -> bool:
-    """Return whether a package is installed, and say so if it is not."""
-    found = importlib.util.find_spec(package) is not None
-    if not found:
-        print(f"{package} is not installed: skipped")
-    return found
+def have(module: str) -> bool:
+    """Return whether a module can be imported, and say so if it cannot."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        print(f"{module} is skipped: {error}")
+        return False
+    return True
 
 
 def loss(X: np.ndarray, y: np.ndarray, support: np.ndarray, ridge: float = 0.0) -> float:
@@ -113,7 +115,7 @@ def prove(name: str, X: np.ndarray, y: np.ndarray, penalty: float, ridge: float,
     report("ours", loss(X, y, support, ridge) + penalty * support.size, found.gap, found.seconds, support.size)
     if ridge == 0.0:
         return
-    if peers["el0ps"]:
+    if peers["el0ps.solver"]:
         from el0ps.datafit import Leastsquares  # type: ignore[import-not-found]
         from el0ps.penalty import L2norm  # type: ignore[import-not-found]
         from el0ps.solver import BnbSolver  # type: ignore[import-not-found]
@@ -125,14 +127,12 @@ def prove(name: str, X: np.ndarray, y: np.ndarray, penalty: float, ridge: float,
         value = loss(X, y, support, ridge) + penalty * support.size
         report("el0ps", value, gap, result.solve_time, support.size)
     if peers["l0bnb"]:
-        if not hasattr(np, "Inf"):
-            np.Inf = np.inf  # type: ignore[attr-defined]  # l0bnb 1.0.0 needs the name that numpy 2 took away
         from l0bnb import BNBTree  # type: ignore[import-not-found]
 
         largest = 2.0 * float(np.abs(found.coefficients).max())
         began = time.monotonic()
         tree = BNBTree(X, y)
-        result = tree.solve(penalty, 0.5 * ridge, largest, gap_tol=1e-6, time_limit=PATIENCE)
+        result = tree.solve(penalty, 0.5 * ridge, largest, gap_tol=1e-6, time_limit=int(PATIENCE))
         support = np.flatnonzero(result.beta)
         value = loss(X, y, support, ridge) + penalty * support.size
         report("l0bnb", value, result.gap, time.monotonic() - began, support.size)
@@ -147,8 +147,10 @@ def report(solver: str, value: float, gap: float, seconds: float, size: int) -> 
 def main() -> None:
     """Run all comparisons."""
     warnings.simplefilter("ignore")  # of the peers
+    if not hasattr(np, "Inf"):
+        np.Inf = np.inf  # type: ignore[attr-defined]  # l0bnb 1.0.0 needs the name that numpy 2 took away
     with_abess = have("abess")
-    peers = {name: have(name) for name in ("l0bnb", "el0ps")}
+    peers = {name: have(name) for name in ("l0bnb", "el0ps.solver")}
     print(f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}; one thread")
     real = real_features(sys.argv[1] if len(sys.argv) > 1 else None) if have("torch") else None
 

@@ -159,6 +159,18 @@ def test_planted_twins_are_one_cluster_and_one_of_them_stays() -> None:
     assert rest[2 - first] > 0
 
 
+def test_silent_heads_are_measured_as_silent() -> None:
+    model = small()
+    with without_heads(model, {"blocks.0.attention": [1]}):
+        report = head_report(model, [images()], CrossEntropy())
+    assert report.fisher[1] == 0 and (np.delete(report.fisher, 1) > 0).all()
+    multi = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1)
+    model = nn.Sequential(multi, nn.Flatten(), nn.Linear(24, 3))
+    with without_heads(model, {"0.layers.0.self_attn": [0]}):
+        report = head_report(model, [Batch((torch.randn(4, 3, 8),), torch.tensor([0, 1, 2, 0]))], CrossEntropy())
+    assert report.fisher[0] == 0 and report.fisher[1] > 0
+
+
 def test_an_important_head_is_kept() -> None:
     js = apart(4, 0.2)
     report = made([0.1, 50.0, 0.2, 0.3], js)
@@ -276,6 +288,8 @@ def test_padding_changes_nothing() -> None:
         found = head_report(model, batches, CrossEntropy())
         for name in ("entropy", "divergence", "fisher"):
             np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-4, atol=1e-6)
+    with pytest.raises(SpecificationError, match=r"tokens of a batch are \(2, 3\).*they have \(2, 4\)"):
+        head_report(model, [Batch((tokens, mask), y, tokens=mask[:, 1:])], CrossEntropy())
     # Where the network is not told, the batch can say it.
     everything = torch.ones_like(mask)
     told = head_report(model, [Batch((tokens, everything), y, tokens=mask)], CrossEntropy())
@@ -287,6 +301,8 @@ def test_what_cannot_be_measured() -> None:
     model = small()
     with pytest.raises(SpecificationError, match="no samples"):
         head_report(model, [], CrossEntropy())
+    with pytest.raises(SpecificationError, match="1 draw or more, not 0"):
+        head_report(model, [images()], SelfDistance(0))
     with pytest.raises(SpecificationError, match="needs the targets"):
         head_report(model, [Batch((torch.randn(2, 1, 4, 4),))], CrossEntropy())
     with pytest.raises(SpecificationError, match="no attention was seen in Linear"):

@@ -2,8 +2,8 @@
 
 import json
 import math
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,13 +71,13 @@ def test_ceilings_are_what_is_beyond_the_call() -> None:
 def test_products_stop_growing_when_one_takes_long() -> None:
     sides: list[int] = []
 
-    def slow(call: partial[torch.Tensor]) -> Timing:
+    def slow(call: Any) -> Timing:
         if call.func is torch.mm:
             sides.append(len(call.args[0]))
             return Timing(0.1)
         return Timing(1e-6 * call.args[0].numel())
 
-    measure_ceilings(torch.float32, torch.device("cpu"), slow, working_sets=SETS, sides=(8, 16, 32))  # type: ignore[arg-type]
+    measure_ceilings(torch.float32, torch.device("cpu"), slow, working_sets=SETS, sides=(8, 16, 32))
     assert sides == [8]
 
 
@@ -230,7 +230,7 @@ def test_what_cannot_be_measured_or_predicted_is_refused() -> None:
         predict(nn.Identity(), (), machine())
 
 
-def refuse_matrices(call: partial[torch.Tensor]) -> Timing:
+def refuse_matrices(call: Any) -> Timing:
     if call.args[0].dtype == torch.int32:
         raise RuntimeError("not for integers")
     return Timing(1e-6)
@@ -254,8 +254,8 @@ def test_a_stopwatch_takes_the_lowest_tenth() -> None:
         clock.now += 1e-3 * (1 + clock.calls % 10)  # from 1 ms to 10 ms
 
     found = stopwatch(seconds=1.0, clock=clock)(call)
-    assert found.seconds == pytest.approx(1e-3 * (1 if clock.calls > 30 else 2), rel=1.0)
-    assert found.spread > 1 and found.busy == 1
+    assert 0.9e-3 < found.seconds < 2.1e-3  # the median is at 5 or 6 ms
+    assert 1.4 < found.spread < 5.1 and found.busy == 1
 
 
 def test_a_stopwatch_repeats_short_calls_and_not_long_ones() -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from synthetic_machine import EXTRA, MODULE_SECONDS, machine, seconds_of, time_call
+from synthetic_machine import EXTRA, machine, seconds_of, time_call
 from torch import nn
 
 from neuroprune.bridge.roofline import explain, intensity, make_variants, mask_by_magnitude, predict, time_layers
@@ -57,14 +57,13 @@ def test_a_sparse_layer_pays_for_every_connection() -> None:
     found = explain(model, sparse_copy(model, 0.9), x, machine(), measure=False)
     layer = next(layer for layer in found.layers if layer.name == "0")
     assert layer.removed == pytest.approx(0.9) and layer.speedup is not None and 1 < layer.speedup < 10
-    assert "instead of 10: each operation takes 2.5 times as long" in layer.sentence  # 3.0 of the peak against 1.2
+    # 3.0 of the peak against 1.2, to which some work on the dense weights comes.
+    assert "instead of 10: each operation takes 2.4 times as long" in layer.sentence
     assert found.sentence.startswith("90% of the operations are needless, which by itself promises 10 times")
 
 
 def test_a_small_layer_is_its_call() -> None:
     model, x = network(), (torch.randn(1, 400),)
-    found = explain(model, network(40), (torch.randn(1, 40),), machine(), measure=False) if False else None
-    assert found is None
     slim = nn.Sequential(nn.Linear(400, 4), nn.ReLU(), nn.Linear(4, 10)).eval()
     found = explain(model, slim, x, machine(), measure=False)
     layer = next(layer for layer in found.layers if layer.name == "0")
@@ -136,6 +135,3 @@ def test_a_form_that_cannot_be_made_is_named() -> None:
     assert found.slimmed is None and set(found.missing) == {"slimmed"}
     found = make_variants(model.bfloat16(), (x[0].bfloat16(),), 0.5, time_call=time_call)
     assert found.sparse is None and "not torch.bfloat16" in found.missing["sparse"]
-
-
-assert MODULE_SECONDS < EXTRA

@@ -129,6 +129,13 @@ def test_a_layer_that_runs_twice_has_the_calls_of_both() -> None:
     assert (len(work["0"].calls), work["0"].modules, work["0"].flops) == (2, 2, 2 * 2 * 18)
 
 
+def test_inputs_may_come_from_inference() -> None:
+    with torch.inference_mode():
+        x = torch.randn(2, 5)
+        assert counts(call_of(nn.Linear(5, 3), x)) == (60, 18, 10, 6)
+    assert counts(call_of(nn.Linear(5, 3), x)) == (60, 18, 10, 6)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_nothing_is_left_behind(training: bool) -> None:
     model = make_model("small-cnn", (1, 8, 8), 10).train(training)

@@ -148,9 +148,16 @@ def test_what_cannot_be_computed_is_refused() -> None:
         SparseLinear.from_linear(nn.Linear(4, 3, dtype=torch.float16))
 
 
-def clock(dense: float, sparse: float) -> Callable[[Any], Timing]:
-    """Return a stopwatch that knows what dense and sparse layers take."""
-    return lambda call: Timing(sparse if isinstance(call.func, SparseLinear) else dense)
+def clock(dense: float, sparse: float, network: float = 0.0) -> Callable[[Any], Timing]:
+    """Return a stopwatch that knows what dense and sparse layers take, and each sparse one more in a network."""
+
+    def time_call(call: Any) -> Timing:
+        modules = list(call.func.modules())
+        sparse_ones = sum(isinstance(m, SparseLinear) for m in modules)
+        extra = network * sparse_ones if len(modules) > 1 else 0.0
+        return Timing(sparse * sparse_ones + dense * sum(isinstance(m, nn.Linear) for m in modules) + extra)
+
+    return time_call
 
 
 def network() -> nn.Sequential:
@@ -170,6 +177,23 @@ def test_sparse_is_chosen_only_where_it_is_clearly_faster(sparse: float, chosen:
         torch.testing.assert_close(made(x), model(x))
     # The original is as it was.
     assert model.training and all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_a_network_is_never_slower_than_dense() -> None:
+    """A layer may be faster alone and not in the network: then the one that gains least is dense again."""
+    x = (torch.randn(5, 8),)
+    made, choices = auto_sparse(network(), x, time_call=clock(1.0, 0.5, network=0.6))
+    assert not any(c.chosen for c in choices) and not any(isinstance(m, SparseLinear) for m in made.modules())
+
+    def time_call(call: Any) -> Timing:  # the first layer gains much, the second little, and loses it in the network
+        gains = {8: (1.0, 0.2), 6: (0.3, 0.25)}
+        linear = [m for m in call.func.modules() if isinstance(m, nn.Linear | SparseLinear)]
+        total = sum(gains[m.in_features][isinstance(m, SparseLinear)] for m in linear)
+        return Timing(total + 2.0 * (len(linear) > 1 and isinstance(linear[1], SparseLinear)))
+
+    made, choices = auto_sparse(network(), x, time_call=time_call)
+    assert [c.chosen for c in choices] == [True, False]
+    assert isinstance(made[0], SparseLinear) and isinstance(made[2], nn.Linear)  # type: ignore[index]
 
 
 def test_masks_are_baked_into_the_copy_alone() -> None:

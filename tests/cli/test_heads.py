@@ -35,6 +35,7 @@ def test_json_has_what_the_table_has() -> None:
     ranked = sorted(found["heads"], key=lambda h: h["fisher"])
     first = ranked[0]
     assert first["head"] in found["remove"][first["layer"]]
+    assert all(h["cluster"] is None or h["cluster"] >= 1 for h in found["heads"])
     assert 0 <= found["scores"]["suggested"] <= 1 and len(found["scores"]["random"]) == 5
     assert found["score"] == "accuracy" and found["criterion"] == "fisher"
 

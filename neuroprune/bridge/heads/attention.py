@@ -158,12 +158,13 @@ class _Attending(TorchFunctionMode):
 
         heads, weights = call()
         if self._observe is not None:
-            with torch.no_grad():
-                # Without dropout, whatever the mode is; the mask of bool says True where a key is not seen.
+            # Once more without dropout, whatever the mode is, and hidden from who observes or changes beside us.
+            with torch.no_grad(), torch._C.DisableTorchFunction():
                 found = call(need_weights=True, average_attn_weights=False, training=False)[1]
                 probabilities = found if query.ndim == 3 else found[None]
                 masks = _additive_masks(bound.get("attn_mask"), bound.get("key_padding_mask"), probabilities)
-                self._observe(_counted(layer, probabilities.float(), masks > _FORBIDDEN))
+                observation = _counted(layer, probabilities.float(), masks > _FORBIDDEN)
+            self._observe(observation)
         if self._change is not None:
             apart = heads if query.ndim == 3 else heads[:, None]
             apart = apart.unflatten(-1, (num_heads, -1)).permute(1, 2, 0, 3)

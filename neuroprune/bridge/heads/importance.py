@@ -114,8 +114,10 @@ def gate_gradients(model: nn.Module, batch: Batch, loss: Loss, generator: torch.
     Raises
     ------
     SpecificationError
-        If no attention is seen, its batch is not that of the loss, or the loss does not depend on it.
+        If no attention is seen, its batch is not that of the loss, or the loss has no draws or does not depend on it.
     """
+    if loss.draws < 1:
+        raise SpecificationError(f"a loss is averaged over 1 draw or more, not {loss.draws}")
     gates: dict[str, torch.Tensor] = {}
 
     def gate(layer: str, heads: torch.Tensor) -> torch.Tensor:

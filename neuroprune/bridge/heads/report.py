@@ -178,12 +178,17 @@ class _Sums:
             self.fisher = np.zeros(n)
         if sizes != self.sizes:
             raise SpecificationError(f"heads by layer are {sizes} in one batch and {self.sizes} in another")
+        if tokens is not None and all(o.rows.shape != tokens.shape for o in seen):
+            raise SpecificationError(
+                f"the tokens of a batch are {tuple(tokens.shape)}, and no layer has so many queries: "
+                f"they have {', '.join(str(tuple(shape)) for shape in dict.fromkeys(o.rows.shape for o in seen))}"
+            )
         start = np.cumsum([0, *sizes.values()])
         groups: list[tuple[Observation, torch.Tensor, list[int]]] = []
         for k, o in enumerate(seen):
             rows = o.rows
             if tokens is not None and tokens.shape == rows.shape:
-                rows = rows & tokens.to(rows.device)
+                pass
             for first, rows_there, members in groups:
                 same = first.probabilities.shape[::3] == o.probabilities.shape[::3]
                 if same and rows_there.shape == rows.shape and torch.equal(rows_there, rows):

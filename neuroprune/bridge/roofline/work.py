@@ -224,12 +224,12 @@ class _Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given = list(_tensors((args, kwargs or {})))
-        versions = [t._version for t in given]
+        versions = list(map(_version, given))
         before = self._counter.get_total_flops()
         result = func(*args, **(kwargs or {}))
         made = list(_tensors(result))
         if made and self._within and getattr(func, "__name__", "") != "__get__":
-            written = any(t._version != v for t, v in zip(given, versions, strict=True))
+            written = versions != list(map(_version, given))
             flops = self._counter.get_total_flops() - before
             call = self._describe(func, args, given, made, flops, written=written)
             self.calls.setdefault(self._within[-1], []).append(call)
@@ -277,6 +277,11 @@ class _Recorder(TorchFunctionMode):
         return Call(name, kind, flops, *moved, pieces=_pieces(kind, args, out))
 
 
+def _version(tensor: torch.Tensor) -> int:
+    """Return how often a tensor was written into; inference tensors do not count it."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
 def _kind_of(name: str, flops: int) -> str:
     if name == "multi_head_attention_forward":
         return "multi-head attention"
@@ -317,7 +322,7 @@ def _pieces(kind: str, args: tuple[Any, ...], out: torch.Tensor) -> int:
 def _bytes(tensors: list[torch.Tensor]) -> int:
     """Return the bytes of tensors, each counted once, and an expanded one as large as what it is expanded from."""
     unique = {(t.data_ptr(), t.shape): t for t in tensors}
-    return sum(min(t.numel() * t.element_size(), t.untyped_storage().nbytes()) for t in unique.values())
+    return sum(t.numel() * t.element_size() for t in unique.values())
 
 
 def _tensors(values: Any) -> Iterator[torch.Tensor]:
