@@ -88,13 +88,13 @@ def search(name: str, X: np.ndarray, y: np.ndarray, k: int, with_abess: bool) ->
     gram, seconds = clocked(lambda: Gram.from_data(X, y))
     assert isinstance(gram, Gram)
     w, t = clocked(lambda: orthogonal_mp_gram(gram.gram, gram.correlation[:, 0], n_nonzero_coefs=k))
-    rows = [("OMP", loss(X, y, np.flatnonzero(w)), t)]
+    rows = [("OMP", loss(X, y, np.flatnonzero(np.asarray(w))), t)]
     if with_abess:
         from abess import LinearRegression  # type: ignore[import-not-found]
 
         model = LinearRegression(support_size=k, fit_intercept=False)
         _, t = clocked(lambda: model.fit(X, y))
-        rows.append(("abess", loss(X, y, np.flatnonzero(model.coef_)), t))
+        rows.append(("abess", loss(X, y, np.flatnonzero(np.asarray(model.coef_))), t))
     found, t = clocked(lambda: solve_l0(gram, k=k))
     assert isinstance(found, Solution)
     ours = loss(X, y, np.flatnonzero(found.coefficients[:, 0]))

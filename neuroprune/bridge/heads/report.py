@@ -188,7 +188,7 @@ class _Sums:
         for k, o in enumerate(seen):
             rows = o.rows
             if tokens is not None and tokens.shape == rows.shape:
-                pass
+                rows = rows & tokens.to(rows.device)
             for first, rows_there, members in groups:
                 same = first.probabilities.shape[::3] == o.probabilities.shape[::3]
                 if same and rows_there.shape == rows.shape and torch.equal(rows_there, rows):

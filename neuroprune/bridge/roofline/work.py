@@ -249,7 +249,7 @@ class _Recorder(TorchFunctionMode):
         places = {t.untyped_storage().data_ptr() for t in given}
         if not written and all(t.untyped_storage().data_ptr() in places for t in made):
             return Call(name, "view")
-        if name.endswith("_like"):  # only the shape is read
+        if name.endswith("_liked"):  # only the shape is read
             given = []
         inputs, weights = [], []
         layer = name == "linear" or name.startswith("conv")
@@ -322,7 +322,7 @@ def _pieces(kind: str, args: tuple[Any, ...], out: torch.Tensor) -> int:
 def _bytes(tensors: list[torch.Tensor]) -> int:
     """Return the bytes of tensors, each counted once, and an expanded one as large as what it is expanded from."""
     unique = {(t.data_ptr(), t.shape): t for t in tensors}
-    return sum(t.numel() * t.element_size() for t in unique.values())
+    return sum(min(t.numel() * t.element_size(), t.untyped_storage().nbytes()) for t in unique.values())
 
 
 def _tensors(values: Any) -> Iterator[torch.Tensor]:
