@@ -115,7 +115,7 @@ def _score(report: HeadReport, criterion: str, exponent: float, seed: int) -> Sc
         order = np.random.default_rng(seed).permutation(len(report)).astype(float)
         return lambda left: order
     scores: Mapping[str, Score] = {
-        "fisher-js": lambda left: report.fisher * report.nearest() ** exponent,
+        "fisher-js": lambda left: report.fisher * report.nearest(left) ** exponent,
         "fisher": lambda left: report.fisher,
         "entropy": lambda left: -report.entropy,
         "low-entropy": lambda left: report.entropy,

@@ -249,7 +249,7 @@ class _Recorder(TorchFunctionMode):
         places = {t.untyped_storage().data_ptr() for t in given}
         if not written and all(t.untyped_storage().data_ptr() in places for t in made):
             return Call(name, "view")
-        if name.endswith("_liked"):  # only the shape is read
+        if name.endswith("_like"):  # only the shape is read
             given = []
         inputs, weights = [], []
         layer = name == "linear" or name.startswith("conv")
