@@ -29,8 +29,11 @@ def test_divergence_by_hand() -> None:
     assert float(jensen_shannon(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5]))) == pytest.approx(middle - LN2 / 2)
 
 
+# Of nine digits: the oracle has infinite divergences where half of a probability is no number any more.
 distributions = st.lists(
-    st.lists(st.floats(0, 1), min_size=4, max_size=4).filter(lambda v: sum(v) > 1e-3), min_size=3, max_size=3
+    st.lists(st.floats(0, 1).map(lambda v: round(v, 9)), min_size=4, max_size=4).filter(lambda v: sum(v) > 1e-3),
+    min_size=3,
+    max_size=3,
 ).map(lambda rows: torch.tensor([[v / sum(row) for v in row] for row in rows], dtype=torch.float64))
 
 
