@@ -7,6 +7,7 @@ from torch import nn
 
 from neuroprune.bridge.roofline import Bandwidth, Call, Ceilings, LayerWork, Machine, Quality, intensity
 from neuroprune.bridge.roofline.calibration import MODULE, Cost, working_set
+from neuroprune.bridge.roofline.work import PARAMETRIZATION
 from neuroprune.bridge.timing import Timing
 
 CEILINGS = Ceilings(
@@ -23,6 +24,7 @@ COSTS = {
     "sparse": Cost(8e-6, flops=3.0, weights=1.0, activations=1.0),
     "sparse row": Cost(6e-6, flops=8.0, weights=1.0, activations=1.0),
     "view": Cost(1e-6, 0.0, 0.0, 0.0),
+    PARAMETRIZATION: Cost(7e-6, 0.0, 0.0, 0.0),
     MODULE: Cost(MODULE_SECONDS, 0.0, 0.0, 0.0),
 }
 OTHER = Cost(3e-6, flops=1.0, weights=1.0, activations=0.8, elements=0.6)
@@ -46,6 +48,8 @@ def time_call(call: Any) -> Timing:
         layers = list(intensity(function, call.args).values())
         n = sum(len(layer.calls) for layer in layers)
         return Timing(seconds_of(layers, extra=EXTRA if n > 3 else 0.0))
+    if function is getattr:
+        return Timing(2 * MODULE_SECONDS + COSTS[PARAMETRIZATION].overhead)
     if function.__name__ == "add":
         moved = 3 * call.args[0].numel() * call.args[0].element_size()
         return Timing(CEILINGS.call + (moved / CEILINGS.triad.at(moved) if moved > 64 else 0.0))

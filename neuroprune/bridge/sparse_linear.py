@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.overrides import handle_torch_function, has_torch_function
 
-from neuroprune.bridge.costs import density, kind_of
+from neuroprune.bridge.costs import density
 from neuroprune.bridge.timing import Stopwatch, stopwatch
 from neuroprune.core.errors import SpecificationError
 
@@ -273,14 +273,12 @@ def auto_sparse(
     time_call = time_call or stopwatch(threads=torch.get_num_threads())
     made = copy.deepcopy(model).eval()
     names: dict[nn.Linear, list[str]] = {}
-    plain: dict[nn.Module, nn.Linear] = {}
+    for module in list(made.modules()):
+        _take_masks_off(module)
     modules = dict(made.named_modules(remove_duplicate=False))
     for name, module in modules.items():
-        reader = isinstance(modules[name.rpartition(".")[0]], _READERS)
-        if kind_of(module) == "Linear" and isinstance(module, nn.Linear) and not reader:
-            layer = plain.setdefault(module, _without_mask(module))
-            made = _replace(made, name, layer)
-            names.setdefault(layer, []).append(name)
+        if type(module) is nn.Linear and not isinstance(modules[name.rpartition(".")[0]], _READERS):
+            names.setdefault(module, []).append(name)
     times: dict[nn.Linear, tuple[SparseLinear, int, float, float]] = {}
     for layer, x in _inputs_of(made, list(names), example_inputs).items():
         sparse = SparseLinear.from_linear(layer)
@@ -304,19 +302,18 @@ def auto_sparse(
     )
 
 
-def _without_mask(layer: nn.Linear) -> nn.Linear:
-    """Return a layer, or a plain one with its masked weight.
+def _take_masks_off(module: nn.Module) -> None:
+    """Leave the values that a copied module's parametrizations give, as plain parameters.
 
-    The mask is not taken off in place: a parametrized copy shares its class, and with it that, with the original.
+    torch's own function also takes the property off the class, which a copy shares with the original.
     """
-    if not parametrize.is_parametrized(layer):
-        return layer
-    made = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, dtype=layer.weight.dtype)
-    with torch.no_grad():
-        made.weight.copy_(layer.weight)
-        if layer.bias is not None:
-            made.bias.copy_(layer.bias)
-    return made.train(layer.training)
+    if parametrize.is_parametrized(module):
+        assert isinstance(module.parametrizations, nn.ModuleDict)
+        values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
+        module.__class__ = type(module).__bases__[0]
+        del module.parametrizations
+        for name, value in values.items():
+            setattr(module, name, nn.Parameter(value))
 
 
 def _inputs_of(

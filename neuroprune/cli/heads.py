@@ -71,8 +71,9 @@ def heads(
 
     Importance is the squared gradient of a loss with respect to a gate on each head: cross-entropy for images, and for
     minilm the distance of an embedding to the network's own, perturbed by noise. Entropy and Jensen-Shannon
-    divergence describe heads and do not tell which can go: on minilm either alone chose worse than chance. The
-    suggestion is tried on other samples, beside as many heads at random.
+    divergence describe heads and do not tell which can go: on minilm the most diffuse heads, and those nearest to
+    another, were worse to remove than heads at random. The suggestion is tried on other samples, beside as many heads
+    at random.
     """
     check_figure(figure)
     subject = (
@@ -261,7 +262,7 @@ def _print(
     )
     if options["criterion"] in DIAGNOSTIC:
         typer.echo(
-            "warning: entropy and JS describe heads; alone they chose worse than chance on a real transformer. "
-            "Choose by fisher-js",
+            "warning: entropy and JS describe heads and do not tell which can go: on minilm the most diffuse heads, "
+            "and those nearest to another, were worse to remove than heads at random. Choose by fisher-js or fisher",
             err=True,
         )

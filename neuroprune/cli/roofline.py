@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from neuroprune.bridge.roofline import Explanation, Machine, Prediction
+    from neuroprune.bridge.timing import Timing
     from neuroprune.cli.networks import Network
 
+_SPREAD = 0.25
+"""Of the samples of a network's latency, beyond which they are called disturbed."""
 _SHOWN = 8
 """Layers whose explanation is printed: those that take longest."""
 
@@ -116,10 +119,11 @@ def _machine(place: "torch.device", threads: int, dtype: "torch.dtype", *, fresh
 class _Report:
     """What is said for one size of the batch."""
 
-    def __init__(self, batch: int, prediction: "Prediction", seconds: float, layers: dict[str, float]) -> None:
-        self.batch, self.prediction, self.seconds, self.layers = batch, prediction, seconds, layers
+    def __init__(self, batch: int, prediction: "Prediction", timing: "Timing", layers: dict[str, float]) -> None:
+        self.batch, self.prediction, self.timing, self.layers = batch, prediction, timing, layers
         self.forms: dict[str, Explanation] = {}
         self.missing: dict[str, str] = {}
+        self.sparse: tuple[int, int] = (0, 0)
 
 
 def _report(
@@ -140,6 +144,7 @@ def _report(
         quick = stopwatch(machine.device, threads=machine.threads)
         variants = make_variants(network.model, example, sparsity, time_call=quick)
         report.missing = variants.missing
+        report.sparse = (sum(choice.chosen for choice in variants.choices), len(variants.choices))
         for name in ("masked", "sparse", "slimmed"):
             pruned = getattr(variants, name)
             if pruned is not None:
@@ -232,11 +237,15 @@ def _print_layers(console: "Console", report: _Report) -> None:
             _time(report.layers.get(work.name, 0.0)),
         )
     console.print(table)
-    error = report.prediction.seconds / report.seconds - 1
+    error = report.prediction.seconds / report.timing.seconds - 1
     console.print(
-        f"network {_time(report.prediction.seconds)} predicted, {_time(report.seconds)} measured ({error:+.0%})",
+        f"network {_time(report.prediction.seconds)} predicted, {_time(report.timing.seconds)} measured ({error:+.0%})",
         markup=False,
     )
+    if report.timing.spread > _SPREAD:
+        console.print(
+            f"note    samples of that spread by {report.timing.spread:.0%}: the machine is busy", markup=False
+        )
     if report.prediction.uncalibrated:
         kinds = ", ".join(report.prediction.uncalibrated)
         console.print(f"note    not calibrated, and taken for what is most like it: {kinds}", markup=False)
@@ -245,6 +254,9 @@ def _print_layers(console: "Console", report: _Report) -> None:
 def _print_forms(console: "Console", report: _Report) -> None:
     for form, found in report.forms.items():
         console.print(f"\n{form}: {found.sentence}", markup=False)
+        if form == "sparse":
+            chosen, linear = report.sparse
+            console.print(f"  {chosen} of {linear} Linear layers are sparse, where that is faster", markup=False)
         times = {x.name: x.seconds for x in found.dense.layers if x.work.flops}
         layers = sorted((x for x in found.layers if x.name in times), key=lambda x: -times[x.name])
         for layer in layers[:_SHOWN]:
@@ -272,13 +284,15 @@ def _print_json(
             {
                 "batch": report.batch,
                 "predicted_seconds": report.prediction.seconds,
-                "measured_seconds": report.seconds,
+                "measured_seconds": report.timing.seconds,
+                "measured_spread": report.timing.spread,
                 "uncalibrated": list(report.prediction.uncalibrated),
                 "layers": [
                     {"name": layer.name, **(describe(layer, report.layers.get(layer.name)) or {})}
                     for layer in report.prediction.layers
                 ],
                 "forms": {form: explained.as_dict() for form, explained in report.forms.items()},
+                "sparse_layers": report.sparse[0],
                 "missing": report.missing,
             }
             for report in reports

@@ -54,7 +54,7 @@ def time_networks(machine: Machine) -> dict[str, list[tuple[str, float, float]]]
     found: dict[str, list[tuple[str, float, float]]] = {"random": [], "zoo": []}
 
     def add(group: str, name: str, model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        measured = measure_network(model, inputs, time_call)
+        measured = measure_network(model, inputs, time_call).seconds
         found[group].append((name, predict(model, inputs, machine).seconds, measured))
 
     for case in network_cases(HELD_OUT, 5):

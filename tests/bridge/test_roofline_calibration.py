@@ -30,6 +30,7 @@ from neuroprune.bridge.roofline import (
 from neuroprune.bridge.roofline.calibration import MODULE, find_kind, fit_costs, fit_in_network
 from neuroprune.bridge.roofline.cases import layer_cases, network_cases
 from neuroprune.bridge.roofline.machine import SEED
+from neuroprune.bridge.roofline.work import PARAMETRIZATION
 from neuroprune.bridge.timing import Timing, stopwatch, using_threads
 from neuroprune.bridge.zoo import make_model
 from neuroprune.core.errors import SpecificationError
@@ -185,13 +186,13 @@ def test_shapes_of_another_seed_are_other_shapes() -> None:
 
 @pytest.fixture(scope="module")
 def measured() -> Machine:
-    return Machine.measure(each=14, networks=4, working_sets=SETS, sides=(64,), time_call=time_call)
+    return Machine.measure(each=10, networks=4, working_sets=SETS, sides=(64,), time_call=time_call)
 
 
 def test_a_measured_machine_predicts_networks_that_it_has_not_seen(measured: Machine) -> None:
     found = measured.costs["float32"]
     assert found[MODULE].overhead == pytest.approx(MODULE_SECONDS)
-    for kind in ("view", "linear", "linear row"):  # without the module around them
+    for kind in (PARAMETRIZATION, "view", "linear", "linear row"):  # without the module around them
         assert found[kind].overhead == pytest.approx(COSTS[kind].overhead, rel=0.1)
     errors = []
     for name in ("lenet300", "lenet5", "small-cnn", "resnet20", "vit-tiny"):
@@ -231,9 +232,10 @@ def test_a_file_that_holds_no_machine_is_named(tmp_path: Path, text: str, messag
 
 def test_a_disturbed_machine_says_so() -> None:
     assert Quality(0.02, 0.99, -0.05).disturbances == ()
-    found = Quality(0.3, 0.6, 0.25).disturbances
+    found = Quality(0.3, 0.6, 0.25, 2.0).disturbances
     assert found == (
         "other work took 40% of the core",
+        "there was a load of 2.0 for each core",
         "samples of one call spread by 30%",
         "the same product took 25% more at the end",
     )

@@ -207,6 +207,17 @@ def test_masks_are_baked_into_the_copy_alone() -> None:
             torch.testing.assert_close(made(x), model(x))
 
 
+def test_masks_of_other_layers_are_baked_too() -> None:
+    model = nn.Sequential(nn.Conv1d(2, 2, 3), nn.Flatten(), nn.Linear(4, 3)).eval()
+    mask_weight(model[0]).alive[0] = False  # type: ignore[arg-type]
+    x = (torch.randn(1, 2, 4),)
+    made, _ = auto_sparse(model, x, time_call=clock(1.0, 2.0))
+    assert type(made[0]) is nn.Conv1d and isinstance(made[0].weight, nn.Parameter)  # type: ignore[index]
+    assert set(made.state_dict()) == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    with torch.no_grad():
+        torch.testing.assert_close(made(*x), model(*x))
+
+
 def test_a_single_layer_and_one_at_two_places() -> None:
     linear, x = sparse_weights(nn.Linear(6, 6), 0.2), torch.randn(5, 6)
     made, _ = auto_sparse(linear, (x,), time_call=clock(1.0, 0.5))

@@ -17,6 +17,7 @@ from synthetic_machine import machine, time_call
 
 from neuroprune.bridge.roofline import Machine, predict
 from neuroprune.bridge.roofline.machine import processor_of
+from neuroprune.bridge.timing import Timing
 from neuroprune.bridge.zoo import make_model
 from neuroprune.cli.app import app
 
@@ -79,13 +80,19 @@ def test_a_machine_is_measured_once(measurements):
 def test_tables_and_the_figure(tmp_path, monkeypatch):
     monkeypatch.setattr("neuroprune.cli.roofline._SHOWN", 2)
     path = tmp_path / "roofline.png"
-    text = call("--model", "lenet5", "--batch", "1, 4", "--sparsity", 0.5, "--figure", path)
+    text = call("--model", "lenet5", "--batch", 4, "--sparsity", 0.5, "--figure", path)
     assert "peak    50.0 GFLOP/s" in text and "working set" in text
     assert "lenet5 on digits, float32, batch 4" in text and "predicted" in text and "measured (" in text
     assert "not calibrated, and taken for what is most like it: elementwise, pooling" in text
     assert "masked: 50% of the operations are needless" in text and "slimmed: " in text
+    assert "of 3 Linear layers are sparse, where that is faster" in text
     assert "and 3 layers that take less (all of them with --json)" in text
     assert f"figure  {path}" in text and path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_disturbed_measurement_is_noted(monkeypatch):
+    monkeypatch.setattr("neuroprune.bridge.timing.stopwatch", lambda *_, **__: lambda call: Timing(1e-3, 0.5))
+    assert "samples of that spread by 50%: the machine is busy" in call("--batch", 1)
 
 
 @pytest.mark.parametrize(

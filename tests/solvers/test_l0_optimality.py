@@ -22,7 +22,7 @@ def problems(draw):
         options = {"k": draw(st.integers(0, p))}
     else:
         options = {"penalty": draw(st.sampled_from([0.0, 0.01, 0.5, 4.0, 1e4]))}
-    return X, y, options, draw(st.sampled_from([0.0, 0.0, 0.1, 3.0]))
+    return X, y, options, draw(st.sampled_from([0.0, 0.0, 1e-6, 0.1, 3.0]))
 
 
 def assert_optimal(found, best, energy):

@@ -36,8 +36,9 @@ class HeadReport:
 
     Notes
     -----
-    Entropy and divergence describe heads and do not tell which can go: on a sentence encoder that is used, heads
-    chosen by either alone were worse than heads chosen at random (``analysis/results/head_redundancy.txt``).
+    Entropy and divergence describe heads and do not tell which can go: on a sentence encoder in use, the most diffuse
+    heads and those nearest to another were worse to remove than heads at random
+    (``analysis/results/head_redundancy.txt``).
     """
 
     layers: tuple[str, ...]

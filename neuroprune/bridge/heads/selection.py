@@ -60,7 +60,11 @@ def select_heads(
 
     Notes
     -----
-    Entropy and divergence alone say how attention looks, not what it is for: DIAGNOSTIC_CLAIM
+    Entropy and divergence alone say how attention looks, not what it is for. On a sentence encoder in use (MiniLM) the
+    heads nearest to another, and the most diffuse, were worse to remove than heads at random at every share tried; the
+    most focused were better at 25 and 50 % and worse at 75 %, and never near the gate Fisher. There ``fisher-js`` was
+    ahead of ``fisher`` by a cosine of 0.002 to 0.008; on a small vision transformer it was not
+    (``analysis/results/head_redundancy.txt``).
 
     With :math:`F_h` the gate Fisher and :math:`J_{hk}` the divergence, ``fisher-js`` removes
     :math:`\\arg\\min_h F_h \\, (\\min_{k \\neq h} J_{hk})^a` over heads :math:`k` that are left, so that of two heads

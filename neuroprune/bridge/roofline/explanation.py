@@ -10,7 +10,8 @@ from torch import nn
 from neuroprune.bridge.roofline.layer_times import time_layers
 from neuroprune.bridge.roofline.machine import Machine
 from neuroprune.bridge.roofline.prediction import LayerPrediction, Prediction, predict
-from neuroprune.bridge.timing import Stopwatch, stopwatch
+from neuroprune.bridge.timing import Stopwatch, Timing, stopwatch
+from neuroprune.bridge.training import evaluating
 
 _NOTHING = 0.01
 """Shares below this count as nothing."""
@@ -152,7 +153,7 @@ def explain(
     if measure:
         time_call = time_call or stopwatch(machine.device, threads=machine.threads, seconds=0.3)
         for k, model in enumerate((dense, pruned)):
-            times[k] = measure_network(model, example_inputs, time_call)
+            times[k] = measure_network(model, example_inputs, time_call).seconds
             layer_times[k] = time_layers(model, example_inputs, threads=machine.threads)
     names = dict.fromkeys([layer.name for layer in (*before.layers, *after.layers)])
     by_name = [{layer.name: layer for layer in found.layers} for found in (before, after)]
@@ -163,12 +164,10 @@ def explain(
     return Explanation(before, after, layers, *times)
 
 
-def measure_network(model: nn.Module, example_inputs: tuple[Any, ...], time_call: Stopwatch) -> float:
-    """Return the latency of a network in evaluation mode."""
-    from neuroprune.bridge.training import evaluating
-
+def measure_network(model: nn.Module, example_inputs: tuple[Any, ...], time_call: Stopwatch) -> Timing:
+    """Time a network in evaluation mode; its spread says whether something disturbed that."""
     with evaluating(model):
-        return time_call(partial(model, *example_inputs)).seconds
+        return time_call(partial(model, *example_inputs))
 
 
 def needed(layer: LayerPrediction) -> float:

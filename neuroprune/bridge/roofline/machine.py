@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from neuroprune.bridge.roofline.calibration import MODULE, Cost, find_kind, fit_costs, fit_in_network
 from neuroprune.bridge.roofline.cases import Case, layer_cases, network_cases
 from neuroprune.bridge.roofline.ceilings import SIDES, WORKING_SETS, Ceilings, measure_ceilings
-from neuroprune.bridge.roofline.work import Call, LayerWork, intensity
+from neuroprune.bridge.roofline.work import PARAMETRIZATION, Call, LayerWork, intensity
 from neuroprune.bridge.timing import Stopwatch, Timing, stopwatch
 from neuroprune.core.errors import SpecificationError
 
@@ -25,7 +26,7 @@ SEED = 0
 _FORMAT = 1
 _CHAIN = 64
 """Modules that do nothing, called one after the other to see what that costs."""
-_DRIFT, _BUSY, _SPREAD = 0.1, 0.9, 0.1
+_DRIFT, _BUSY, _SPREAD, _LOAD = 0.1, 0.9, 0.1, 0.6
 """Beyond these a machine counts as disturbed."""
 
 
@@ -41,11 +42,14 @@ class Quality:
         Share of the time for which the thread had a core, the median; 1 where it cannot be known.
     drift : float
         Relative change of one product's time from the beginning of the measurements to their end.
+    load : float
+        Load average for each core before, where the share of a core cannot be known; otherwise 0.
     """
 
     spread: float
     busy: float
     drift: float
+    load: float = 0.0
 
     @property
     def disturbances(self) -> tuple[str, ...]:
@@ -53,6 +57,8 @@ class Quality:
         found = []
         if self.busy < _BUSY:
             found.append(f"other work took {1 - self.busy:.0%} of the core")
+        if self.load > _LOAD:
+            found.append(f"there was a load of {self.load:.1f} for each core")
         if self.spread > _SPREAD:
             found.append(f"samples of one call spread by {self.spread:.0%}")
         if abs(self.drift) > _DRIFT:
@@ -127,6 +133,7 @@ class Machine:
             If there is no such device, or it cannot compute with such numbers.
         """
         place = torch.device(device)
+        load = os.getloadavg()[0] / (os.cpu_count() or 1) if place.type == "cpu" and threads > 1 else 0.0
         time_call = time_call or stopwatch(place, threads=threads, seconds=0.03)
         timings: list[Timing] = []
 
@@ -150,6 +157,7 @@ class Machine:
             statistics.median(t.spread for t in timings),
             statistics.median(t.busy for t in timings),
             timed(reference).seconds / first - 1,
+            load,
         )
         return cls(processor_of(place), place.type, threads, torch.__version__, ceilings, costs, quality)
 
@@ -248,6 +256,9 @@ def _calibrate(
 ) -> dict[str, Cost]:
     chain = nn.Sequential(*(nn.Identity() for _ in range(_CHAIN)))
     module = timed(partial(chain, torch.zeros(1, dtype=dtype, device=device))).seconds / (_CHAIN + 1)
+    masked = nn.Linear(1, 1, dtype=dtype, device=device)
+    parametrize.register_parametrization(masked, "weight", nn.Identity())
+    access = timed(partial(getattr, masked, "weight")).seconds - 2 * module
     calls: list[tuple[Call, float]] = []
     for layers, seconds in _run(layer_cases(SEED, each), dtype, device, timed):
         found = [call for layer in layers for call in layer.calls]
@@ -256,6 +267,7 @@ def _calibrate(
         calls.append((main, max(alone, 0.1 * seconds)))
     costs = fit_costs(calls, ceilings)
     costs[MODULE] = Cost(module, 0.0, 0.0, 0.0)
+    costs[PARAMETRIZATION] = Cost(max(access, 0.0), 0.0, 0.0, 0.0)
     whole = list(_run(network_cases(SEED, networks), dtype, device, timed))
     return fit_in_network([layers for layers, _ in whole], [seconds for _, seconds in whole], costs, ceilings)
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,6 +18,8 @@ from neuroprune.bridge.sparse_linear import CompressedRows, SparseLinear
 from neuroprune.bridge.training import evaluating
 from neuroprune.core.errors import SpecificationError
 
+PARAMETRIZATION = "parametrization"
+"""Kind of what it takes to compute a parameter anew at each use, besides what it is computed by."""
 _PRODUCTS = {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "mv", "dot", "einsum", "bilinear"}
 _TRANSCENDENTAL = {
     "tanh", "sigmoid", "silu", "mish", "softplus", "elu", "selu", "celu", "exp", "log", "pow", "rsqrt", "erf",
@@ -144,7 +147,7 @@ def intensity(model: nn.Module, example_inputs: tuple[Any, ...]) -> Mapping[str,
     handles = []
     for module in model.modules():
         # A mask is no layer, yet it is called within the one that it belongs to.
-        handles.append(module.register_forward_pre_hook(lambda m, _: recorder.enter(names[m])))
+        handles.append(module.register_forward_pre_hook(lambda m, _: recorder.enter(names[m], m)))
         handles.append(module.register_forward_hook(lambda *_: recorder.leave()))
     # The counter does not know all fused kernels of attention; written out they are matrix products.
     fused = torch.backends.mha.get_fastpath_enabled()
@@ -213,9 +216,11 @@ class _Recorder(TorchFunctionMode):
         self._within: list[str] = []
         self._weights = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
 
-    def enter(self, name: str) -> None:
+    def enter(self, name: str, module: nn.Module) -> None:
         self._within.append(name)
         self.entered[name] = self.entered.get(name, 0) + 1
+        if isinstance(module, parametrize.ParametrizationList):
+            self.calls.setdefault(name, []).append(Call("parametrize", PARAMETRIZATION))
 
     def leave(self) -> None:
         self._within.pop()

@@ -235,6 +235,15 @@ def bound(c, root, penalty, slots, status, w, v, worth):  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
+def rule_out(A, j, status, w, v):  # pragma: no cover
+    """Take a free column out, in place."""
+    status[j] = OUT
+    if w[j] != 0.0:
+        v += w[j] * A[j]
+        w[j] = 0.0
+
+
+@njit(cache=True, nogil=True)
 def solve_node(A, c, root, penalty, limit, cutoff, rounds, status, w):  # pragma: no cover
     """Bound a node, and fix columns that no better solution can do without, or can use; status and w in place.
 
@@ -272,10 +281,7 @@ def solve_node(A, c, root, penalty, limit, cutoff, rounds, status, w):  # pragma
             if slots <= 0:
                 for j in range(p):
                     if status[j] == FREE:
-                        status[j] = OUT
-                        if w[j] != 0.0:
-                            v += w[j] * A[j]
-                            w[j] = 0.0
+                        rule_out(A, j, status, w, v)
         sweep(A, root, theta, status, w, v)
         proposal = newton(A, c, root, theta, slots, status, w, v)
         low, least, next_best = bound(c, root, 0.5 * theta * theta, slots, status, w, v, worth)
@@ -288,10 +294,7 @@ def solve_node(A, c, root, penalty, limit, cutoff, rounds, status, w):  # pragma
             if status[j] != FREE:
                 continue
             if worth[j] < least and low + least - worth[j] >= cutoff:
-                status[j] = OUT
-                if w[j] != 0.0:
-                    v += w[j] * A[j]
-                    w[j] = 0.0
+                rule_out(A, j, status, w, v)
             elif worth[j] >= least and low + worth[j] - next_best >= cutoff:
                 status[j] = IN
             else:

@@ -38,8 +38,10 @@ class Support:
     @property
     def value(self) -> float:
         """The objective, in units of the energy of the target."""
-        b = self.problem.correlation[self._order[: self.size]]
-        return 0.5 * (1.0 - float(b @ self._weights[: self.size])) + self.problem.penalty * self.size
+        order, w = self._order[: self.size], self._weights[: self.size]
+        # As a quadratic form, what rounding did to the weights enters squared.
+        curved = w @ self.problem.gram[np.ix_(order, order)] @ w
+        return 0.5 * float(1.0 - 2.0 * self.problem.correlation[order] @ w + curved) + self.problem.penalty * self.size
 
     @property
     def _state(self) -> tuple[Any, ...]:

@@ -19,6 +19,8 @@ FLOOR = 0.5e-6
 """Least value that gaps are relative to, in units of the target's energy: a perfect fit would leave them undefined."""
 MEMORY = 2**30
 """Bytes that open nodes may take; when they are used up, the search ends as it does when time is up."""
+LEAST_ROOT = 1e-5
+"""Least square root of D with which the relaxation is worth more than the best fit of all columns."""
 ROOT_ROUNDS, NODE_ROUNDS = 200, 20
 """Rounds of the relaxation at most."""
 
@@ -159,7 +161,7 @@ class Tree:
         problem = self.problem
         limit = -1 if problem.penalty > 0.0 else problem.limit
         root = curvature.root(problem, status)
-        if root.min(initial=1.0) > 0.0:
+        if root.min() > LEAST_ROOT:
             bound, price, branch = solve_node(
                 problem.gram, problem.correlation, root, price, limit, self.cutoff, rounds, status, w
             )
