@@ -1,5 +1,7 @@
 """Masks on weights: a dead weight carries nothing, forwards or backwards, until it is formed again."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
@@ -42,6 +44,31 @@ def original(layer: nn.Module) -> nn.Parameter:
     return layer.parametrizations["weight"].original  # type: ignore[union-attr, index, return-value]
 
 
-def bake(layer: nn.Module) -> None:
-    """Take the mask off and leave zeros where it was dead."""
-    parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+def bake(module: nn.Module) -> None:
+    """Leave the values that a module's parametrizations give in place of them: zeros where it was dead.
+
+    A parametrized layer shares its class with its copies, and ``parametrize.remove_parametrizations`` changes that
+    class, so that copies lose their weights; here it is left alone. A mask's parameter stays the one that an optimizer
+    holds.
+    """
+    if not parametrize.is_parametrized(module):
+        return
+    parts: Any = module._modules["parametrizations"]
+    values = {name: getattr(module, name).detach().clone() for name in parts}
+    module.__class__ = type(module).__bases__[0]
+    del module._modules["parametrizations"]
+    for name, value in values.items():
+        originals = list(parts[name].parameters(recurse=False))
+        if not originals:
+            module.register_buffer(name, value)
+        elif len(originals) == 1 and originals[0].shape == value.shape:
+            originals[0].data = value
+            module.register_parameter(name, originals[0])
+        else:
+            module.register_parameter(name, nn.Parameter(value, any(p.requires_grad for p in originals)))
+
+
+def bake_all(model: nn.Module) -> None:
+    """Bake the parametrizations of a model and of all modules within."""
+    for module in list(model.modules()):
+        bake(module)

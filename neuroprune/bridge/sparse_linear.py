@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 from torch.overrides import handle_torch_function, has_torch_function
 
 from neuroprune.bridge.costs import density
+from neuroprune.bridge.masks import bake_all
 from neuroprune.bridge.timing import Stopwatch, stopwatch
 from neuroprune.core.errors import SpecificationError
 
@@ -273,8 +273,7 @@ def auto_sparse(
     time_call = time_call or stopwatch(threads=torch.get_num_threads())
     made = copy.deepcopy(model).eval()
     names: dict[nn.Linear, list[str]] = {}
-    for module in list(made.modules()):
-        _take_masks_off(module)
+    bake_all(made)
     modules = dict(made.named_modules(remove_duplicate=False))
     for name, module in modules.items():
         if type(module) is nn.Linear and not isinstance(modules[name.rpartition(".")[0]], _READERS):
@@ -300,20 +299,6 @@ def auto_sparse(
         for layer, (_, rows, dense, sparse) in times.items()
         for name in names[layer]
     )
-
-
-def _take_masks_off(module: nn.Module) -> None:
-    """Leave the values that a copied module's parametrizations give, as plain parameters.
-
-    torch's own function also takes the property off the class, which a copy shares with the original.
-    """
-    if parametrize.is_parametrized(module):
-        assert isinstance(module.parametrizations, nn.ModuleDict)
-        values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
-        module.__class__ = type(module).__bases__[0]
-        del module.parametrizations
-        for name, value in values.items():
-            setattr(module, name, nn.Parameter(value))
 
 
 def _inputs_of(

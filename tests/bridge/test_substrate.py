@@ -287,6 +287,20 @@ def test_finalize_leaves_a_plain_network() -> None:
         s.finalize()
 
 
+def test_finalizing_leaves_copies_and_the_optimizers_parameter_as_they_are() -> None:
+    s = substrate(network())
+    kept = original(s.module[0])
+    s.apply(killed(s.tables()))
+    twin = copy.deepcopy(s.module)
+    x = torch.randn(3, 5)
+    expected = s.module(x)
+    module = s.finalize()
+    assert module[0].weight is kept
+    assert torch.equal(module(x), expected)
+    assert torch.equal(twin(x), expected)
+    assert (twin[0].weight == 0).any()
+
+
 # --- activity
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from neuroprune.bridge.masks import bake_all
 from neuroprune.bridge.slim.attention import PrunedAttention, locate, separate
 from neuroprune.bridge.slim.structure import Removal, Structure
-from neuroprune.bridge.slim.tracing import bake_all, trace
+from neuroprune.bridge.slim.tracing import trace
 from neuroprune.bridge.training import evaluating
 from neuroprune.core.errors import SpecificationError
 

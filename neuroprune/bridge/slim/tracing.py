@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.fx import Node
-from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
+from neuroprune.bridge.masks import bake_all
 from neuroprune.bridge.slim.attention import separate
 from neuroprune.bridge.slim.labels import Value
 from neuroprune.bridge.slim.layers import NotFollowedError
@@ -64,27 +64,6 @@ def prepare(model: nn.Module) -> nn.Module:
                 return separate(module, name)
             model.set_submodule(name, separate(module, name))
     return model
-
-
-def bake_all(model: nn.Module) -> None:
-    """Leave the values that parametrizations give in place of them.
-
-    A parametrized layer shares its class with its copies, and ``parametrize.remove_parametrizations`` changes that
-    class, so that copies lose their weights; here it is left alone.
-    """
-    for module in list(model.modules()):
-        if not parametrize.is_parametrized(module):
-            continue
-        parts: Any = module._modules["parametrizations"]
-        values = {name: getattr(module, name).detach().clone() for name in parts}
-        module.__class__ = type(module).__bases__[0]
-        del module._modules["parametrizations"]
-        for name, value in values.items():
-            originals = list(parts[name].parameters(recurse=False))
-            if originals:
-                module.register_parameter(name, nn.Parameter(value, any(p.requires_grad for p in originals)))
-            else:
-                module.register_buffer(name, value)
 
 
 def export(model: nn.Module, example_inputs: tuple[Any, ...]) -> torch.export.ExportedProgram:
