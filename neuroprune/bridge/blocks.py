@@ -1,9 +1,11 @@
 """Blocks of weights as items of a knapsack: which to keep, greedily and optimally, and what the difference is."""
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -110,8 +112,7 @@ def divide(
     SpecificationError
         If a layer cannot be pruned, the block is not of at least one weight, or contributions make no sense.
     """
-    if len(block) != 2 or min(block) < 1 or any(int(b) != b for b in block):
-        raise SpecificationError(f"block is {block!r}: it must be two whole numbers of 1 or more, as in (16, 16)")
+    height, width = _size(block)
     found = find_layers(model, None if layers is None else tuple(layers))
     contributions = _contributions(model, found, data, values)
     names, worth, costs, shapes = [], [], [], []
@@ -122,20 +123,21 @@ def divide(
                 f"contributions of layer {name!r} have shape {tuple(given.shape)}, its weight {tuple(weight.shape)}"
             )
         each = view_of(layer).matrix(given).double().cpu().numpy()
-        down, across = _edges(each.shape[0], block[0]), _edges(each.shape[1], block[1])
+        down, across = _edges(each.shape[0], height), _edges(each.shape[1], width)
         worth.append(np.add.reduceat(np.add.reduceat(each, down[:-1], 0), across[:-1], 1).ravel())
         costs.append(np.outer(np.diff(down), np.diff(across)).ravel())
         shapes.append((each.shape[0], each.shape[1]))
         names += [f"{name}[{r}:{r_end}, {c}:{c_end}]" for r, r_end in pairwise(down) for c, c_end in pairwise(across)]
     items = Items(tuple(names), np.concatenate(worth), np.concatenate(costs))
-    return Blocks(tuple(found), tuple(shapes), (int(block[0]), int(block[1])), items)
+    return Blocks(tuple(found), tuple(shapes), (height, width), items)
 
 
 def prune_blocks(
     model: nn.Module,
     data: Split | None = None,
     *,
-    budget: int | float,
+    budget: int | None = None,
+    share: float | None = None,
     block: tuple[int, int] = (16, 16),
     values: Values = "magnitude",
     layers: Sequence[str] | None = None,
@@ -150,8 +152,10 @@ def prune_blocks(
         It is changed in place: its layers get masks, which training respects.
     data, block, values, layers
         As for :func:`divide`.
-    budget : int or float
-        Weights to keep, or their share as a float from 0 to 1; never exceeded.
+    budget : int, optional
+        Weights to keep, at most.
+    share : float, optional
+        Or which share of them, from 0 to 1; never exceeded either.
     select : {"optimal", "greedy"}
         Which selection the network gets; both are returned.
     time_limit : float, optional
@@ -164,7 +168,7 @@ def prune_blocks(
     Raises
     ------
     SpecificationError
-        If the budget, the blocks or the layers make no sense.
+        If the budget, the blocks or the layers make no sense, or no block fits a budget above 0.
 
     Notes
     -----
@@ -175,15 +179,11 @@ def prune_blocks(
     if select not in ("optimal", "greedy"):
         raise SpecificationError(f"select is {select!r}, and must be optimal or greedy")
     blocks = divide(model, data, block=block, values=values, layers=layers)
-    total = int(blocks.items.costs.sum())
-    if isinstance(budget, float):
-        if not 0 <= budget <= 1:
-            raise SpecificationError(f"budget is {budget}: a share of weights is from 0 to 1, a number of them an int")
-        budget = int(budget * total)
-    compared = blocks.items.compare(budget, time_limit=time_limit)
+    limit = _limit(blocks.items.costs, budget, share)
+    compared = blocks.items.compare(limit, time_limit=time_limit)
     applied = compared.optimal if select == "optimal" else compared.greedy
     apply_masks(model, blocks.masks(applied.keep))
-    return BlockPruning(blocks, budget, compared, applied)
+    return BlockPruning(blocks, limit, compared, applied)
 
 
 def apply_masks(model: nn.Module, masks: dict[str, np.ndarray]) -> None:
@@ -197,6 +197,39 @@ def apply_masks(model: nn.Module, masks: dict[str, np.ndarray]) -> None:
     """
     for name, layer in find_layers(model, tuple(masks)).items():
         mask_weight(layer).alive.copy_(view_of(layer).tensor(torch.from_numpy(masks[name])))
+
+
+def _limit(costs: np.ndarray, budget: int | None, share: float | None) -> int:
+    """Return how many weights may be kept."""
+    if (budget is None) == (share is None):
+        raise SpecificationError(
+            "say either how many weights to keep (budget) or which share of them, not both or neither"
+        )
+    if share is not None:
+        if not 0 <= share <= 1:
+            raise SpecificationError(f"share is {share}: the share of weights to keep is from 0 to 1")
+        limit = int(share * int(costs.sum()))
+    else:
+        if isinstance(budget, bool) or not isinstance(budget, Integral) or budget < 0:
+            raise SpecificationError(f"budget is {budget}: the number of weights to keep is a whole one, 0 or more")
+        limit = int(budget)
+    if limit < costs.min() and (budget or share):
+        raise SpecificationError(
+            f"{limit} weights may be kept, and the smallest block has {costs.min()}: nothing would be left (if that is "
+            "meant, say 0)"
+        )
+    return limit
+
+
+def _size(block: Any) -> tuple[int, int]:
+    """Return the sides of a block as whole numbers."""
+    try:
+        height, width = map(operator.index, block)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise SpecificationError(f"block is {block!r}: it must be two whole numbers of 1 or more, as in (16, 16)")
+    return height, width
 
 
 def _edges(size: int, step: int) -> np.ndarray:

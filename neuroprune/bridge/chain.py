@@ -7,16 +7,26 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules import activation, batchnorm, dropout, pooling
+from torch.nn.modules import batchnorm, dropout
 
+from neuroprune.bridge.costs import call_network
 from neuroprune.bridge.training import evaluating
 from neuroprune.core.errors import SpecificationError
 
-_MIXING = (activation.MultiheadAttention, activation.Softmax, activation.LogSoftmax, activation.Softmax2d)
-_KEEPS_UNITS_APART = (
-    nn.Flatten, nn.Identity, dropout._DropoutNd, batchnorm._BatchNorm,
-    pooling._MaxPoolNd, pooling._AvgPoolNd, pooling._AdaptiveAvgPoolNd, pooling._AdaptiveMaxPoolNd,
+_ACTIVATIONS = (
+    nn.ReLU, nn.ReLU6, nn.RReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU,
+    nn.Mish, nn.Sigmoid, nn.Hardsigmoid, nn.LogSigmoid, nn.Tanh, nn.Hardtanh, nn.Tanhshrink, nn.Hardswish,
+    nn.Hardshrink, nn.Softshrink, nn.Softplus, nn.Softsign, nn.Threshold,
 )  # fmt: skip
+"""Of one unit at a time. Subclasses may be anything."""
+_OTHERS_APART = (nn.Flatten, nn.Identity, dropout._DropoutNd, batchnorm._BatchNorm)
+_AXES: Mapping[type[nn.Module], int] = {
+    nn.Linear: 2, nn.Conv2d: 4,
+    nn.MaxPool1d: 3, nn.AvgPool1d: 3, nn.AdaptiveMaxPool1d: 3, nn.AdaptiveAvgPool1d: 3,
+    nn.MaxPool2d: 4, nn.AvgPool2d: 4, nn.AdaptiveMaxPool2d: 4, nn.AdaptiveAvgPool2d: 4,
+    nn.MaxPool3d: 5, nn.AvgPool3d: 5, nn.AdaptiveMaxPool3d: 5, nn.AdaptiveAvgPool3d: 5,
+}  # fmt: skip
+"""Axes of what goes in: images, then units or channels. With fewer torch takes the first axis for that of channels."""
 
 
 class Chain:
@@ -42,12 +52,16 @@ class Chain:
         ]
         try:
             with evaluating(model), torch.no_grad():
-                expected = model(x)
+                expected = call_network(model, (x,))
+                if not isinstance(expected, torch.Tensor) or not expected.isfinite().all():
+                    raise SpecificationError(
+                        f"{type(model).__name__} returns no tensor of finite numbers: its weights or inputs may be NaN "
+                        "or infinite"
+                    )
                 chained, calls = x, list(called)
                 for _, module in calls:
-                    _check_unmixed(module)
-                    chained = module(chained)
-        except RuntimeError as error:
+                    chained = _call_unmixed(module, chained)
+        except _MixedError as error:
             raise SpecificationError(f"{type(model).__name__} is no chain of layers: {error}") from None
         finally:
             for handle in handles:
@@ -62,10 +76,7 @@ class Chain:
             raise SpecificationError(f"{type(model).__name__} has no hidden layer, or calls one twice: nothing to cut")
         self.names = list(self.layers)
         weights = [m.weight for m in self.layers.values()]
-        first = self.layers[self.names[0]]
         self.sizes = [weights[0].shape[1], *(len(w) for w in weights)]
-        if isinstance(first, nn.Linear) and x.ndim > 2:
-            self.sizes[0] = first.in_features
         self.offsets = np.concatenate([[0], np.cumsum(self.sizes)])
 
     @property
@@ -96,6 +107,8 @@ class Chain:
             values = np.asarray(values, float)
             if values.shape != (self.sizes[k],):
                 raise SpecificationError(f"costs of {name!r} have shape {values.shape}: it has {self.sizes[k]} units")
+            for unit in np.flatnonzero(~(values > 0))[:1]:  # NaN is not above 0 either
+                raise SpecificationError(f"costs of {name!r} must be above 0, and unit {unit} costs {values[unit]}")
             costs[self.offsets[k] : self.offsets[k + 1]] = values
         return costs
 
@@ -109,15 +122,30 @@ def _is_leaf(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear | nn.Conv2d) or not any(True for _ in module.children())
 
 
-def _check_unmixed(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
-        return
-    apart = isinstance(module, _KEEPS_UNITS_APART) or type(module).__module__ == activation.__name__
-    if not apart or isinstance(module, _MIXING):
-        raise SpecificationError(
-            f"{module} stands between layers: only activations, pooling, batch normalisation, dropout and flattening "
-            "between Linear and ungrouped Conv2d layers leave it clear what a unit hears"
+class _MixedError(Exception):
+    """Why it is not clear what a unit hears."""
+
+
+def _call_unmixed(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Return what a module makes of its input, if it leaves it clear which unit is which."""
+    axes = next((n for kind, n in _AXES.items() if isinstance(module, kind)), None)
+    grouped = isinstance(module, nn.Conv2d) and module.groups > 1
+    if grouped or not (axes or type(module) in _ACTIVATIONS or isinstance(module, _OTHERS_APART)):
+        raise _MixedError(
+            f"{module} stands between layers: only activations of single units, pooling, batch normalisation, dropout "
+            "and flattening between Linear and ungrouped Conv2d layers leave it clear what a unit hears"
         )
+    if axes and x.ndim != axes:
+        raise _MixedError(f"{module} gets {tuple(x.shape)}, and must get {axes} axes")
+    try:
+        y = module(x)
+    except (RuntimeError, ValueError, TypeError) as error:  # in the network, something stands before it
+        raise _MixedError(str(error)) from None
+    if not isinstance(y, torch.Tensor):
+        raise _MixedError(f"{module} returns {type(y).__name__}, and must return a tensor")
+    if isinstance(module, nn.Flatten) and y.shape != (len(x), x[0].numel()):
+        raise _MixedError(f"{module} makes {tuple(y.shape)} of {tuple(x.shape)}, and must leave the images alone apart")
+    return y
 
 
 @contextmanager

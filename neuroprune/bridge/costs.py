@@ -1,6 +1,7 @@
 """What a network costs: multiply-accumulate operations, parameters and what layers pass on, counted while it runs."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.nn.utils import parametrize
 from torch.utils.flop_counter import FlopCounterMode
 
 from neuroprune.bridge.training import evaluating
-from neuroprune.core.errors import SpecificationError
+from neuroprune.core.errors import NeuropruneError, SpecificationError
 
 Shape = tuple[int, ...]
 
@@ -125,12 +126,50 @@ def kind_of(module: nn.Module) -> str:
     return (kind.__bases__[0] if parametrize.is_parametrized(module) else kind).__name__
 
 
+def call_network(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
+    """Return what a network makes of its inputs.
+
+    Raises
+    ------
+    SpecificationError
+        If anything goes wrong within it: it may be anybody's code.
+    """
+    try:
+        return model(*inputs)
+    except NeuropruneError:
+        raise
+    except Exception as error:
+        raise SpecificationError(
+            f"{type(model).__name__} cannot be called with {_describe(inputs)}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def operation_counter() -> FlopCounterMode:
+    """Return torch's counter of floating-point operations, which also counts products that it leaves out itself."""
+    return FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
+
+
+def _recurrent_flops(x: Shape, weights: Sequence[Shape]) -> int:
+    """Return the operations of a recurrent layer, which multiplies each of its matrices once for each step."""
+    return 2 * math.prod(x[:-1]) * sum(math.prod(shape) for shape in weights if len(shape) == 2)
+
+
+_UNCOUNTED: dict[Any, Callable[..., int]] = {
+    torch.ops.aten.mv: lambda matrix, *_, **__: 2 * math.prod(matrix),
+    torch.ops.aten.addmv: lambda _, matrix, *__, **___: 2 * math.prod(matrix),
+    torch.ops.aten.dot: lambda vector, *_, **__: 2 * math.prod(vector),
+    torch.ops.aten.mkldnn_rnn_layer: lambda x, *others, **_: _recurrent_flops(x, others[:4]),
+    torch.ops.aten._cudnn_rnn: lambda x, weights, *_, **__: _recurrent_flops(x, weights),
+}
+"""Operations, by the shapes of arguments; other recurrent layers are matrix products to the counter."""
+
+
 def _count(model: nn.Module, example_inputs: tuple[Any, ...]) -> tuple[dict[str, LayerCost], int]:
     layers = {module: name for name, module in layers_of(model).items()}
     seen: dict[nn.Module, tuple[tuple[Shape, ...], tuple[Shape, ...]]] = {}
     flops: dict[nn.Module, int] = {}
     started: dict[nn.Module, int] = {}
-    counter = FlopCounterMode(display=False)
+    counter = operation_counter()
 
     def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         started[module] = counter.get_total_flops()
@@ -145,11 +184,7 @@ def _count(model: nn.Module, example_inputs: tuple[Any, ...]) -> tuple[dict[str,
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with evaluating(model), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-            model(*example_inputs)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise SpecificationError(
-            f"{type(model).__name__} cannot be called with {_describe(example_inputs)}: {error}"
-        ) from error
+            call_network(model, example_inputs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
         for handle in handles:
@@ -171,17 +206,24 @@ def _count(model: nn.Module, example_inputs: tuple[Any, ...]) -> tuple[dict[str,
     return costs, counter.get_total_flops() // 2
 
 
-def density(module: nn.Module) -> float:
-    """Return the share of a layer's weights that are not 0, after its masks."""
-    weights = [w for w in _effective(module) if w.ndim > 1]
+def density(module: nn.Module, *, recurse: bool = True) -> float:
+    """Return the share of a layer's weights that are not 0, after its masks.
+
+    Parameters
+    ----------
+    module : nn.Module
+    recurse : bool
+        Whether those of modules within count.
+    """
+    weights = [w for w in _effective(module, recurse=recurse) if w.ndim > 1]
     total = sum(w.numel() for w in weights)
     return sum(int(torch.count_nonzero(w)) for w in weights) / total if total else 1.0
 
 
-def _effective(module: nn.Module) -> list[torch.Tensor]:
-    """Return the parameters of a module and of those within as a forward pass sees them."""
+def _effective(module: nn.Module, *, recurse: bool = True) -> list[torch.Tensor]:
+    """Return the parameters of a module, and of those within, as a forward pass sees them."""
     found: list[torch.Tensor] = []
-    for name, part in module.named_modules():
+    for name, part in module.named_modules() if recurse else [("", module)]:
         if "parametrizations" not in name.split("."):
             found += part.parameters(recurse=False)
             if parametrize.is_parametrized(part):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from neuroprune.bridge.chain import Chain, silenced
+from neuroprune.bridge.costs import call_network
 from neuroprune.bridge.images import Split
 from neuroprune.bridge.training import evaluating
 from neuroprune.core.errors import GraphError, SpecificationError
@@ -84,7 +85,8 @@ def critical_neurons(
     Raises
     ------
     SpecificationError
-        If there is no such class, the network is no chain, or `relevance` is not above 0 and at most 1.
+        If there is no such class, the network is no chain or has no output for the class, or `relevance` is not above
+        0 and at most 1.
     GraphError
         If nothing supports the class, so that nothing connects it.
 
@@ -136,7 +138,7 @@ def _support(model: nn.Module, chain: Chain, x: torch.Tensor, target: int) -> li
     totals = [torch.zeros_like(w) for w in weights]
     with evaluating(model), torch.enable_grad():
         for batch in x.split(BATCH):
-            out = model(batch.to(weights[0].device))
+            out = _logits(model, batch.to(weights[0].device), target)
             others = out.clone()
             others[:, target] = -torch.inf
             margin = out[:, target] - others.amax(1)
@@ -147,6 +149,17 @@ def _support(model: nn.Module, chain: Chain, x: torch.Tensor, target: int) -> li
     ]
     found[-1] = found[-1].sum(0, keepdims=True)  # all outputs meet in the margin
     return found
+
+
+def _logits(model: nn.Module, x: torch.Tensor, target: int) -> torch.Tensor:
+    """Return the outputs of a network, of which a class has one and its rivals others."""
+    out = call_network(model, (x,))
+    if out.ndim != 2 or out.shape[1] <= max(1, target):
+        raise SpecificationError(
+            f"{type(model).__name__} returns {tuple(out.shape)} for {len(x)} images: for class {target} and its rivals "
+            f"that must be ({len(x)}, {max(1, target) + 1}) or wider"
+        )
+    return out
 
 
 def _relevant_arcs(
@@ -240,11 +253,13 @@ def ablate(model: nn.Module, data: Split, units: Mapping[str, np.ndarray], targe
     Raises
     ------
     SpecificationError
-        If there are no images of the class, or of any other.
+        If there are no images of the class, or of any other, or the network has no output for the class.
     """
     with silenced(model, data.x[:2], units), evaluating(model), torch.no_grad():
         device = next(model.parameters()).device
-        guess = torch.cat([model(x.to(device)).argmax(1).to(data.y.device) for x in data.x.split(BATCH)])
+        guess = torch.cat([_logits(model, x.to(device), target).argmax(1) for x in data.x.split(BATCH)]).to(
+            data.y.device
+        )
     right = guess == data.y
     accuracy = {int(c): float(right[data.y == c].double().mean()) for c in torch.unique(data.y)}
     if target not in accuracy or len(accuracy) < 2:

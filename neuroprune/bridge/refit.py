@@ -161,6 +161,8 @@ def _targets(data: Split, layer: nn.Linear, targets: torch.Tensor | None) -> tor
         if tuple(targets.shape) != expected:
             raise SpecificationError(f"targets must have shape {expected}, not {tuple(targets.shape)}")
         return targets
+    if int(data.y.min()) < 0:
+        raise SpecificationError(f"there is a class {int(data.y.min())}: classes are numbered from 0")
     classes = int(data.y.max()) + 1
     if classes > layer.out_features:
         raise SpecificationError(f"there are {classes} classes but the layer has {layer.out_features} outputs")

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.overrides import handle_torch_function, has_torch_function
 
-from neuroprune.bridge.costs import density
+from neuroprune.bridge.costs import Shape, call_network, density
 from neuroprune.bridge.masks import bake_all
 from neuroprune.bridge.timing import Stopwatch, stopwatch
-from neuroprune.core.errors import SpecificationError
+from neuroprune.core.errors import NeuropruneError, SpecificationError
 
 BATCH = 4
 """Rows from which on they are computed together."""
@@ -173,6 +173,8 @@ class SparseLinear(nn.Module):
                 f"{self.values.device}"
             )
         starts, columns, values, bias = (t.numpy() for t in (self.starts, self.columns, self.values, self.bias))
+        self._check(starts, columns, values.shape, bias.shape)
+        starts, columns = starts.astype(np.int32, copy=False), columns.astype(np.int32, copy=False)
         self._matrix = CompressedRows(starts.view(np.uint32), columns.view(np.uint32), values, bias)
         return self._matrix
 
@@ -194,24 +196,30 @@ class SparseLinear(nn.Module):
         return f"{self.in_features}, {self.out_features}, {self.n_connections} connections ({self.density:.1%})"
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        """Take as many connections as there are, and none that would be read outside of the input."""
-        starts, columns, values = (state_dict.get(prefix + name) for name in ("starts", "columns", "values"))
-        if starts is not None and columns is not None and values is not None:
-            n = len(columns)
-            sound = (
-                len(values) == n
-                and len(starts) == self.out_features + 1
-                and (int(starts[0]), int(starts[-1])) == (0, n)
-                and bool((starts.diff() >= 0).all())
-                and (n == 0 or 0 <= int(columns.min()) <= int(columns.max()) < self.in_features)
-            )
-            if not sound:
-                raise SpecificationError(
-                    f"{prefix}columns and {prefix}starts are no sparse matrix of {self.out_features} x "
-                    f"{self.in_features}"
-                )
-            self.columns, self.values = self.columns.new_empty(n), self.values.new_empty(n)
+        """Take as many connections as there are, if what is there then is a matrix."""
+        merged = {name: state_dict.get(prefix + name, buffer) for name, buffer in self._buffers.items()}
+        starts, columns = (merged[name].cpu().numpy() for name in ("starts", "columns"))
+        self._check(starts, columns, merged["values"].shape, merged["bias"].shape, prefix)
+        for name in ("columns", "values"):
+            if prefix + name in state_dict:
+                setattr(self, name, getattr(self, name).new_empty(len(merged[name])))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _check(self, starts: np.ndarray, columns: np.ndarray, values: Shape, bias: Shape, prefix: str = "") -> None:
+        """Make sure that kernels, which check nothing, read and write where there is something."""
+        sound = (
+            columns.shape == values == (columns.size,)
+            and starts.shape == (self.out_features + 1,)
+            and bias == (self.out_features,)
+            and (starts[0], starts[-1]) == (0, columns.size)
+            and (starts[:-1] <= starts[1:]).all()
+            and ((columns >= 0) & (columns < self.in_features)).all()
+        )
+        if not sound:
+            raise SpecificationError(
+                f"{prefix}starts, {prefix}columns, {prefix}values and {prefix}bias are no sparse matrix of "
+                f"{self.out_features} x {self.in_features}"
+            )
 
 
 @dataclass(frozen=True)
@@ -267,8 +275,9 @@ def auto_sparse(
     Notes
     -----
     Each layer is timed on the inputs that it gets from the example, dense (without a mask) and sparse, and is
-    replaced if sparse takes less than 95 % of the time. Then the network is timed, and as long as it is not faster
-    than dense, the layer that gains least is dense again.
+    replaced if sparse takes less than 95 % of the time, unless the network then fails: something may read the weight
+    of a layer, which a sparse one has not. Then the network is timed, and as long as it is not faster than dense, the
+    layer that gains least is dense again.
     """
     time_call = time_call or stopwatch(threads=torch.get_num_threads())
     made = copy.deepcopy(model).eval()
@@ -286,14 +295,16 @@ def auto_sparse(
     faster = [layer for layer, (*_, dense, sparse) in times.items() if sparse < (1 - MARGIN) * dense]
     faster.sort(key=lambda layer: times[layer][3] - times[layer][2])
     whole = time_call(partial(made, *example_inputs)).seconds if faster else 0.0
+    chosen: list[nn.Linear] = []
     for layer in faster:
-        for name in names[layer]:
-            made = _replace(made, name, times[layer][0])
-    while faster and time_call(partial(made, *example_inputs)).seconds >= whole:
-        layer = faster.pop()
-        for name in names[layer]:
-            made = _replace(made, name, layer)
-    chosen = set(faster)
+        made = _replace(made, names[layer], times[layer][0])
+        if _runs(made, example_inputs):
+            chosen.append(layer)
+        else:
+            made = _replace(made, names[layer], layer)
+    while chosen and time_call(partial(made, *example_inputs)).seconds >= whole:
+        layer = chosen.pop()
+        made = _replace(made, names[layer], layer)
     return made, tuple(
         SparseChoice(name, density(layer), rows, dense, sparse, layer in chosen)
         for layer, (_, rows, dense, sparse) in times.items()
@@ -314,17 +325,28 @@ def _inputs_of(
     handles = [layer.register_forward_pre_hook(keep) for layer in layers]
     try:
         with torch.inference_mode():
-            model(*example_inputs)
+            call_network(model, example_inputs)
     finally:
         for handle in handles:
             handle.remove()
     return found
 
 
-def _replace(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
-    """Put a module in the place of another, and return the model, which may be that place."""
-    if not name:
-        return module
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)
+def _runs(model: nn.Module, example_inputs: tuple[Any, ...]) -> bool:
+    """Return whether a network can be called."""
+    try:
+        with torch.inference_mode():
+            call_network(model, example_inputs)
+    except NeuropruneError:
+        return False
+    return True
+
+
+def _replace(model: nn.Module, names: list[str], module: nn.Module) -> nn.Module:
+    """Put a module in places of another, and return the model, which may be that place."""
+    for name in names:
+        if not name:
+            return module
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, module)
     return model

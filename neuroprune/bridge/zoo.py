@@ -10,7 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from neuroprune.core.errors import SpecificationError
+from neuroprune.bridge.costs import call_network
+from neuroprune.bridge.training import evaluating
+from neuroprune.core.errors import NeuropruneError, SpecificationError
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
@@ -183,7 +185,8 @@ def make_model(name: str, shape: Shape, n_classes: int) -> nn.Module:
     Raises
     ------
     SpecificationError
-        If there is no such network, the factory does not return a module, or the images do not fit it.
+        If there is no such network, the factory fails or does not return a module, the images do not fit it, or it
+        has fewer outputs than there are classes.
     """
     if name in MODELS:
         return MODELS[name](shape, n_classes)
@@ -194,14 +197,32 @@ def make_model(name: str, shape: Shape, n_classes: int) -> nn.Module:
     sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise SpecificationError(f"model {name!r} cannot be imported: {error}") from None
+    except Exception as error:  # it is anybody's code, and so is the factory
+        raise SpecificationError(f"model {name!r} cannot be imported: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(here)
     factory = getattr(module, factory_name, None)
     if not callable(factory):
         raise SpecificationError(f"module {module_name!r} has no function {factory_name!r}")
-    model = factory(shape, n_classes)
+    try:
+        model = factory(shape, n_classes)
+    except NeuropruneError:
+        raise
+    except Exception as error:
+        raise SpecificationError(f"{name} made no network: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
         raise SpecificationError(f"{name} returned {type(model).__name__}, not a torch.nn.Module")
+    _check_outputs(name, model, shape, n_classes)
     return model
+
+
+def _check_outputs(name: str, model: nn.Module, shape: Shape, n_classes: int) -> None:
+    """Make sure that a network of somebody's own takes such images and has an output for each class."""
+    place = next((p.device for p in model.parameters()), None)
+    with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        out = call_network(model, (torch.zeros(1, *shape, device=place),))
+    found = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+    if not (isinstance(found, tuple) and len(found) == 2 and found[0] == 1 and found[1] >= n_classes):
+        raise SpecificationError(
+            f"{name} returns {found} for one image: {n_classes} classes take a tensor (1, {n_classes}) or wider"
+        )

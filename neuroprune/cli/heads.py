@@ -48,7 +48,12 @@ def heads(
         typer.Option("--text", metavar="FILE", help="Texts for minilm, one on each line; docstrings without it."),
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Images or texts to measure on; up to as many others judge.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Validation images, or texts, to measure on; test images, or as many others, judge.",
+        ),
     ] = 96,
     share: Annotated[
         float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of the heads that is suggested to go.")
@@ -57,7 +62,7 @@ def heads(
         CriterionOption, typer.Option(help="What is suggested by; entropy and js alone are for comparison.")
     ] = CriterionOption.fisher_js,
     exponent: Annotated[
-        float, typer.Option(min=0, metavar="A", help="Of the divergence in fisher-js; 0 is fisher.")
+        float, typer.Option(min=0, metavar="A", help="Of the divergence in fisher-js, and only there; 0 is fisher.")
     ] = 0.5,
     weights: WeightsOption = None,
     epochs: EpochsOption = 40,
@@ -77,6 +82,10 @@ def heads(
     at random.
     """
     check_figure(figure)
+    if share == 1:
+        raise SpecificationError("--share 1: each layer keeps a head, so it must be below 1")
+    if criterion is not CriterionOption.fisher_js:
+        refuse(context, "exponent", because=f"{criterion.value} has none; it belongs to --criterion fisher-js")
     if model == "minilm":
         refuse(context, "data", "weights", "epochs", because="minilm is trained already, and reads texts")
         subject = _sentences(text, samples, device)
@@ -86,6 +95,8 @@ def heads(
     from neuroprune.bridge.heads import head_report, select_heads
 
     report = head_report(subject.model, subject.measured, subject.loss, seed=seed)
+    if report.samples < samples:
+        typer.echo(f"note: there are {report.samples} samples to measure on, not {samples}", err=True)
     gone = select_heads(report, share=share, criterion=criterion.value, exponent=exponent, seed=seed)
     fidelity = {
         "all": subject.judge({}),

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 
 import typer
@@ -26,13 +27,24 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 def check_figure(path: Path | None) -> None:
     """Make sure, before anything is computed, that a figure can be written to a file of this name.
 
+    Nothing is left behind: folders are made when the figure is saved.
+
     Raises
     ------
     SpecificationError
-        If its suffix is that of no format.
+        If its suffix is that of no format, or no file can be written there.
     """
-    if path is not None and path.suffix.lower() not in (".png", ".svg", ".pdf"):
+    if path is None:
+        return
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise SpecificationError(f"cannot draw {str(path)!r}: its name must end in .png, .svg or .pdf")
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    try:
+        # Permissions do not tell: a disk may be read-only, and some folders take no files at all.
+        with path.open("ab") if there == path else TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise SpecificationError(f"cannot write {str(path)!r}, because of {str(there)!r}: {error.strerror}") from None
 
 
 def refuse(context: typer.Context, *names: str, because: str) -> None:

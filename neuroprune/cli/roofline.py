@@ -101,15 +101,19 @@ def parse_batches(text: str) -> list[int]:
 
 
 def _machine(place: "torch.device", threads: int, dtype: "torch.dtype", *, fresh: bool) -> "Machine":
-    """Return this machine: from the cache if it is there, and measured with these numbers."""
+    """Return this machine: from the cache if it is there, can be read, and was measured with these numbers."""
     from neuroprune.bridge.roofline import Machine, default_path
     from neuroprune.bridge.roofline.machine import name_of
 
     path = default_path(place.type, threads)
     if not fresh and path.is_file():
-        machine = Machine.load(path)
-        if machine.is_here() and name_of(dtype) in machine.ceilings:
-            return machine
+        try:
+            machine = Machine.load(path)
+        except SpecificationError as error:
+            typer.echo(f"note: {error}", err=True)
+        else:
+            if machine.is_here() and name_of(dtype) in machine.ceilings:
+                return machine
     typer.echo("measuring this machine, which takes about a minute", err=True)
     machine = Machine.measure(threads, (dtype,), place, say=lambda text: typer.echo(f"  {text}", err=True))
     typer.echo(f"kept in {machine.save(path)}", err=True)

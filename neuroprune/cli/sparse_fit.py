@@ -71,14 +71,14 @@ def sparse_fit(
         solution = fits.solutions[-1]
     else:
         solution = solve_l0(gram, k=k, penalty=penalty, **shared)
-    if as_json:
-        _print_json(table, gram, solution, fits, figure)
-    else:
-        _print(table, gram, solution, fits if path else None, intercept=intercept)
     if fits is not None and figure is not None:
         _draw(fits, table, gram, figure)
-        if not as_json:
-            typer.echo(f"\nfigure  {figure}")
+    if as_json:
+        _print_json(table, gram, solution, fits, figure)
+        return
+    _print(table, gram, solution, fits if path else None, intercept=intercept)
+    if figure is not None:
+        typer.echo(f"\nfigure  {figure}")
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,19 @@ def read_table(path: Path, target: str) -> Table:
     SpecificationError
         If there is no such file or target, or what is there are no numbers.
     """
+    import zipfile
+    import zlib
+
     if not path.is_file():
         raise SpecificationError(f"no file {str(path)!r}")
-    if path.suffix == ".npz":
-        return _read_arrays(path, target)
-    if path.name.endswith((".csv", ".csv.gz")):
-        return _read_csv(path, target)
-    raise SpecificationError(f"{str(path)!r} must be a .csv, .csv.gz or .npz")
+    if not path.name.endswith((".csv", ".csv.gz", ".npz")):
+        raise SpecificationError(f"{str(path)!r} must be a .csv, .csv.gz or .npz")
+    try:
+        return _read_arrays(path, target) if path.suffix == ".npz" else _read_csv(path, target)
+    except UnicodeDecodeError as error:
+        raise SpecificationError(f"cannot read {path}: it is no UTF-8 text ({error.reason})") from None
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise SpecificationError(f"cannot read {path}: {error}") from None
 
 
 def _read_csv(path: Path, target: str) -> Table:
@@ -116,14 +122,23 @@ def _read_csv(path: Path, target: str) -> Table:
 
     import numpy as np
 
-    with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else open(path, newline="") as file:
-        header = [name.strip() for name in next(csv.reader(file), [])]
+    text: dict[str, Any] = {"mode": "rt", "newline": "", "encoding": "utf-8-sig"}  # spreadsheets begin with a mark
+    with gzip.open(path, **text) if path.suffix == ".gz" else open(path, **text) as file:
+        try:
+            header = [name.strip() for name in next(csv.reader(file), [])]
+        except csv.Error as error:
+            raise SpecificationError(f"cannot read the header of {path}: {error}") from None
         if target not in header:
             raise SpecificationError(f"no column {target!r} in {path}: it has {', '.join(header[:20]) or 'no header'}")
+        wrong = sorted({name or "an empty name" for name in header if not name or header.count(name) > 1})
+        if wrong:
+            raise SpecificationError(f"each column of {path} needs a name of its own; check {', '.join(wrong[:20])}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that there are no rows is said below
             try:
-                values = np.loadtxt(file, delimiter=",", ndmin=2, quotechar='"')
+                values = np.loadtxt(file, delimiter=",", ndmin=2, quotechar='"', comments=None)
+            except UnicodeDecodeError:
+                raise
             except ValueError as error:
                 raise SpecificationError(f"{path} must hold a number in every cell below its header: {error}") from None
     if len(values) == 0:
@@ -136,14 +151,17 @@ def _read_csv(path: Path, target: str) -> Table:
 
 
 def _read_arrays(path: Path, target: str) -> Table:
-    import zipfile
-
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise SpecificationError(f"cannot read {path}: it is a single array, and no .npz of several")
+        with file:
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except SpecificationError:
+        raise
+    except ValueError as error:
         raise SpecificationError(f"cannot read {path}: {error}") from None
     if target not in arrays:
         raise SpecificationError(f"no array {target!r} in {path}: it has {', '.join(arrays)}")
@@ -151,6 +169,8 @@ def _read_arrays(path: Path, target: str) -> Table:
     if len(others) != 1:
         raise SpecificationError(f"{path} must have one matrix of features besides {target!r}, not {others or 'none'}")
     features, targets = arrays[others[0]], arrays[target]
+    if targets.ndim not in (1, 2):
+        raise SpecificationError(f"{target!r} in {path} has {targets.ndim} dimensions: it must be a vector or a matrix")
     names = [f"{others[0]}[{j}]" for j in range(features.shape[1])]
     outputs = [target] if targets.ndim == 1 else [f"{target}[{q}]" for q in range(targets.shape[-1])]
     return Table(path.name, features, targets, names, outputs)
@@ -204,11 +224,9 @@ def _print(table: Table, gram: "Gram", solution: "Solution", fits: "Fits | None"
     if fits is not None:
         console.print()
         console.print(_grid_of(fits))
-    state = (
-        "proven optimal"
-        if solution.proven
-        else f"not proven: the optimum is lower by {100 * solution.gap:.3g} % at most"
-    )
+    lower = solution.value - solution.lower_bound
+    share = f" ({100 * lower / solution.value:.3g} % of it)" if solution.value > 0.0 else ""
+    state = "proven optimal" if solution.proven else f"not proven: the optimum is lower by {lower:.3g}{share} at most"
     console.print(
         f"\nvalue {solution.value:.8g}, lower bound {solution.lower_bound:.8g}, {state}", markup=False, soft_wrap=True
     )

@@ -93,7 +93,9 @@ def minimum_vertex_cut(
     two so that the cheaper of two obvious cuts (all that follow the sources, all that precede the sinks) stays below
     2**30, and rounded down. Whole costs need no rounding up to there, and cost = flow exactly. Otherwise the flow is
     still a lower bound on every cut in true costs, and the cut exceeds it by less than ``len(nodes) * 2**-29`` of that
-    obvious cut. That the cut separates and that its cost is the flow is checked in every call.
+    obvious cut. Where this does not prove the cut, and it costs no more than half of the obvious one, it takes the
+    place of that, and costs are scaled again. That the cut separates and that its cost is the flow is checked
+    in every call.
 
     Examples
     --------
@@ -121,13 +123,18 @@ def minimum_vertex_cut(
         tail, head, first, last = head, tail, last, first
     inner = np.flatnonzero(~(first | last))
     graph = _SplitGraph(tail, head, first, last, inner)
-    capacity, unit = _capacities(price[inner], graph)
-    nodes, flow = graph.cut(capacity)
-    nodes = inner[nodes]
-    cost = math.fsum(price[nodes])
-    if not math.isfinite(cost):
-        raise GraphError("only nodes that must stay separate the sources from the sinks: give some a finite cost")
-    return Cut(nodes, cost, flow * unit, (cost - flow * unit) / cost if cost else 0.0)
+    limit = _obvious_cost(price[inner], graph)
+    while True:
+        capacity, unit = _capacities(price[inner], limit)
+        nodes, flow = graph.cut(capacity)
+        nodes = inner[nodes]
+        cost = math.fsum(price[nodes])
+        if not math.isfinite(cost):
+            raise GraphError("only nodes that must stay separate the sources from the sinks: give some a finite cost")
+        found = Cut(nodes, cost, flow * unit, (cost - flow * unit) / cost if cost else 0.0)
+        if found.proven or 2.0 * cost > limit:
+            return found
+        limit = cost  # units are finer once it is known how little a cut costs
 
 
 def _nodes(values: Any, n_nodes: int, what: str) -> np.ndarray:
@@ -160,15 +167,22 @@ def _costs(costs: Any, n_nodes: int, terminal: np.ndarray) -> np.ndarray:
     return price
 
 
-def _capacities(price: np.ndarray, graph: "_SplitGraph") -> tuple[np.ndarray, float]:
-    """Return the costs of inner nodes as whole capacities, and the cost that a unit of them stands for."""
-    # No cut that matters costs more than an obvious one, or than all that may go at all.
+def _obvious_cost(price: np.ndarray, graph: "_SplitGraph") -> float:
+    """Return what no cheapest cut costs more than: an obvious one, or all nodes that may go at all."""
     with np.errstate(over="ignore"):
         limit = min(float(price[graph.begins].sum()), float(price[graph.ends].sum()))
         if not math.isfinite(limit):
             limit = float(price[np.isfinite(price)].sum())
     if not math.isfinite(limit):
         raise SpecificationError("the sum of the costs is not finite; scale them down")
+    return limit
+
+
+def _capacities(price: np.ndarray, limit: float) -> tuple[np.ndarray, float]:
+    """Return the costs of inner nodes as whole capacities, and the cost that a unit of them stands for.
+
+    Nodes that cost more than the limit get a capacity above it: no cheapest cut has one.
+    """
     dear = price > limit
     scaled = scale(np.where(dear, 0.0, price), BITS, limit)
     capacity = scaled.units

@@ -61,10 +61,16 @@ def test_the_network_has_what_was_selected(select):
 
 def test_a_share_is_never_exceeded():
     for share in (0.0, 0.3, 0.999, 1.0):
-        found = prune_blocks(network(), budget=share, block=(2, 2))
+        found = prune_blocks(network(), share=share, block=(2, 2))
         assert found.budget == int(share * 50) >= found.applied.cost
-    assert prune_blocks(network(), budget=1.0).applied.cost == 50
-    assert prune_blocks(network(), budget=1).applied.cost <= 1  # one weight, not all of them
+    half: Any = np.float32(0.5)
+    seven: Any = np.int64(7)
+    for all_of_them in (1, 1.0):
+        assert prune_blocks(network(), share=all_of_them).applied.cost == 50
+    assert prune_blocks(network(), share=half, block=(1, 1)).applied.cost == 25
+    assert prune_blocks(network(), budget=1, block=(1, 1)).applied.cost == 1  # one weight, not all of them
+    assert prune_blocks(network(), budget=seven, block=(1, 1)).applied.cost == 7
+    assert prune_blocks(network(), budget=0).applied.cost == 0
 
 
 def test_a_greedy_selection_that_is_not_optimal():
@@ -128,10 +134,23 @@ def test_filters_are_rows():
 @pytest.mark.parametrize(
     "options, message",
     [
+        ({}, "either how many weights to keep .* not both or neither"),
+        ({"budget": 5, "share": 0.5}, "not both or neither"),
         ({"budget": 1.5}, "budget is 1.5"),
+        ({"budget": 1.0}, "budget is 1.0"),
+        ({"budget": True}, "budget is True"),
         ({"budget": -1}, "budget is -1"),
         ({"budget": float("nan")}, "budget is nan"),
+        ({"share": 1.5}, "share is 1.5"),
+        ({"share": -0.1}, "share is -0.1"),
+        ({"share": float("nan")}, "share is nan"),
+        ({"budget": 1}, "1 weights may be kept, and the smallest block has 15"),
+        ({"share": 0.1}, "5 weights may be kept, and the smallest block has 15"),
         ({"budget": 5, "block": (0, 4)}, r"block is \(0, 4\)"),
+        ({"budget": 5, "block": "ab"}, "block is 'ab'"),
+        ({"budget": 5, "block": (2, 2.5)}, r"block is \(2, 2.5\)"),
+        ({"budget": 5, "block": (2,)}, r"block is \(2,\)"),
+        ({"budget": 5, "block": 4}, "block is 4"),
         ({"budget": 5, "values": "beauty"}, "no values 'beauty'"),
         ({"budget": 5, "values": "fisher"}, "give data"),
         ({"budget": 5, "select": "both"}, "select is 'both'"),

@@ -157,6 +157,23 @@ class Shortcut(nn.Module):
         (nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), "has no hidden layer"),
         (nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 2)), "LayerNorm.* stands between"),
         (nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.Softmax(1), nn.Linear(4, 2)), "Softmax.* stands between"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.Softmin(1), nn.Linear(4, 2)), "Softmin.* stands between"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.GLU(), nn.Linear(4, 2)), "GLU.* stands between"),
+        (nn.Sequential(nn.Conv2d(1, 8, 1), nn.GLU(1), nn.Flatten(), nn.Linear(16, 2)), "GLU.* stands between"),
+        (nn.Sequential(nn.Conv2d(1, 4, 1, groups=1), nn.Conv2d(4, 4, 1, groups=2)), "groups=2.* stands between"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.MaxPool1d(3, 1, 1), nn.Linear(4, 2)),
+            r"MaxPool1d.* gets \(2, 4\), and must get 3 axes",
+        ),
+        (
+            nn.Sequential(nn.Flatten(0, 1), nn.Flatten(), nn.Linear(4, 4), nn.Linear(4, 2)),
+            r"Flatten.* makes \(2, 2, 2\) of \(2, 1, 2, 2\)",
+        ),
+        (nn.Sequential(nn.Flatten(1, 2), nn.Linear(2, 4), nn.Linear(4, 2)), r"Flatten.* makes \(2, 2, 2\)"),
+        (
+            nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2)),
+            r"Linear.* gets \(2, 1, 2, 2\), and must get 2 axes",
+        ),
         (make_model("resnet20", (1, 4, 4), 2), "is no chain of layers"),
     ],
 )
@@ -180,8 +197,9 @@ def test_what_makes_no_sense_is_refused():
         critical_neurons(model, data, 0, costs={"5": [1, 1]})
     with pytest.raises(SpecificationError, match="costs of '1' have shape"):
         critical_neurons(model, data, 0, costs={"1": [1, 1]})
-    with pytest.raises(SpecificationError, match="above 0"):
-        critical_neurons(model, data, 0, costs={"1": [0, 0, 0]})
+    for cost in (0, -1, np.nan):
+        with pytest.raises(SpecificationError, match=f"costs of '3' must be above 0, and unit 1 costs {float(cost)}"):
+            critical_neurons(model, data, 0, costs={"3": [1, cost, 1]})
     with pytest.raises(SpecificationError, match="no hidden layer 'x'"), silenced(model, data.x, {"x": np.arange(1)}):
         pass
     with pytest.raises(SpecificationError, match="draws is 0"):
@@ -194,3 +212,51 @@ def test_what_makes_no_sense_is_refused():
         critical_neurons(model, data, 0)
     with pytest.raises(GraphError, match="disconnected: no path leads"):
         weakest_cut(model, data.x)
+
+
+def test_weights_that_are_not_finite_are_named_as_such():
+    model, data = lanes()
+    with torch.no_grad():
+        model[3].weight[0, 0] = torch.nan
+    with pytest.raises(SpecificationError, match="no tensor of finite numbers: its weights or inputs may be NaN"):
+        critical_neurons(model, data, 0)
+
+
+@pytest.mark.parametrize("n_outputs, target", [(1, 0), (2, 2), (3, 9)])
+def test_a_network_with_too_few_outputs_is_refused(n_outputs, target):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, n_outputs))
+    data = Split(torch.randn(10, 1, 1, 3), torch.arange(10))
+    for use in (lambda: critical_neurons(model, data, target), lambda: ablate(model, data, {}, target)):
+        with pytest.raises(
+            SpecificationError, match=rf"Sequential returns \(\d+, {n_outputs}\) .* class {target} and its"
+        ):
+            use()
+
+
+def test_outputs_at_places_are_no_classes():
+    model = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Conv2d(4, 3, 1))
+    with pytest.raises(SpecificationError, match=r"returns \(1, 3, 2, 2\) for 1 images"):
+        critical_neurons(model, Split(torch.randn(3, 1, 2, 2), torch.arange(3)), 0)
+    assert weakest_cut(model, torch.randn(1, 1, 2, 2))[1].cost == 4  # without classes, it has filters all the same
+
+
+def test_what_a_network_raises_is_told_with_its_name():
+    class Raising(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return {}["x"]
+
+    with pytest.raises(SpecificationError, match=r"Raising cannot be called with a tensor .*: KeyError"):
+        weakest_cut(Raising(), torch.zeros(1, 3))
+
+
+def test_modules_that_return_more_than_a_tensor_make_no_chain():
+    class Pooling(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.pool, self.b = nn.Conv2d(1, 2, 1), nn.MaxPool2d(2, return_indices=True), nn.Conv2d(2, 2, 1)
+
+        def forward(self, x: Any) -> Any:
+            return self.b(self.pool(self.a(x))[0])
+
+    with pytest.raises(SpecificationError, match=r"Pooling is no chain of layers: MaxPool2d.* returns tuple"):
+        weakest_cut(Pooling(), torch.randn(2, 1, 4, 4))

@@ -129,7 +129,7 @@ def test_a_causal_mask_leaves_what_is_ahead_unseen() -> None:
         assert seen.rows.all()
 
 
-@pytest.mark.parametrize("kind", ["bool", "added", "causal", "causal, from the left"])
+@pytest.mark.parametrize("kind", ["bool", "added", "-1e4 added", "causal", "causal, from the left"])
 def test_padding_is_no_row_and_changes_nothing(kind: str) -> None:
     keep = torch.ones(BATCH, TOKENS, dtype=torch.bool)
     keep[0, :2] = "left" not in kind
@@ -137,8 +137,8 @@ def test_padding_is_no_row_and_changes_nothing(kind: str) -> None:
     mask = keep[:, None, None, :]
     if "causal" in kind:
         mask = mask & torch.ones(TOKENS, TOKENS, dtype=torch.bool).tril()
-    if kind == "added":
-        mask = torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)
+    if "added" in kind:
+        mask = torch.zeros(mask.shape).masked_fill(~mask, -1e4 if "1e4" in kind else torch.finfo(torch.float32).min)
     model, x = HubLayer(), tokens()
     (seen,) = observed(model, x, mask)
     assert torch.equal(seen.rows, keep)
@@ -148,6 +148,20 @@ def test_padding_is_no_row_and_changes_nothing(kind: str) -> None:
     torch.testing.assert_close(
         again.probabilities.transpose(1, 2)[keep], seen.probabilities.transpose(1, 2)[keep], rtol=0, atol=0
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("make", [HubLayer, lambda: nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)])
+def test_a_mask_of_minus_ten_thousand_hides_padding(make, dtype: torch.dtype) -> None:
+    """As it comes with BERT; bfloat16 rounds it up."""
+    model, x, keep = make().to(dtype).eval(), tokens().to(dtype), torch.ones(BATCH, TOKENS, dtype=torch.bool)
+    keep[1, 3:] = False
+    mask = torch.zeros(BATCH, TOKENS, dtype=dtype).masked_fill(~keep, -1e4)
+    if isinstance(model, HubLayer):
+        (seen,) = observed(model, x, mask[:, None, None, :])
+    else:
+        (seen,) = observed(model, x, x, x, key_padding_mask=mask)
+    assert torch.equal(seen.rows, keep)
 
 
 def test_grouped_queries_have_their_group_s_keys() -> None:

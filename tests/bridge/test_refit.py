@@ -77,6 +77,8 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         refit_last_layer(nn.Sequential(nn.BatchNorm1d(6)), data, k=1)
     with pytest.raises(SpecificationError, match="4 classes but the layer has 3 outputs"):
         refit_last_layer(nn.Sequential(nn.Linear(6, 3)), data, k=1)
+    with pytest.raises(SpecificationError, match="there is a class -1: classes are numbered from 0"):
+        refit_last_layer(Network(), Split(data.x, data.y - 1), k=1)
     with pytest.raises(SpecificationError, match=r"targets must have shape \(600, 4\), not \(600,\)"):
         refit_last_layer(Network(), data, k=1, targets=torch.zeros(600))
     with pytest.raises(SpecificationError, match=r"the input of 0 has shape \(1, 2, 3\)"):

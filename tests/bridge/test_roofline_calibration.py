@@ -228,6 +228,8 @@ def test_a_file_that_holds_no_machine_is_named(tmp_path: Path, text: str, messag
     path.write_text(text)
     with pytest.raises(SpecificationError, match=message):
         Machine.load(path)
+    with pytest.raises(SpecificationError, match="cannot be read: "):
+        Machine.load(tmp_path)
 
 
 def test_a_disturbed_machine_says_so() -> None:

@@ -135,3 +135,32 @@ def test_a_form_that_cannot_be_made_is_named() -> None:
     assert found.slimmed is None and set(found.missing) == {"slimmed"}
     found = make_variants(model.bfloat16(), (x[0].bfloat16(),), 0.5, time_call=time_call)
     assert found.sparse is None and "not torch.bfloat16" in found.missing["sparse"]
+
+
+def test_weights_that_are_all_zero_have_nothing_to_remove() -> None:
+    model, x = network(40), (torch.randn(2, 40),)
+    with torch.no_grad():
+        model[0].weight.zero_()  # type: ignore[index]
+    found = explain(model, mask_by_magnitude(model, 0.5), x, machine(), measure=False)
+    assert {layer.name: round(layer.removed, 2) for layer in found.layers} == {"": 0, "0": 0, "1": 0, "2": 0.5}
+    assert found.removed == pytest.approx(0.5)
+    with torch.no_grad():
+        model[2].weight.zero_()  # type: ignore[index]
+    found = explain(model, mask_by_magnitude(model, 0.5), x, machine(), measure=False)
+    assert found.removed == 0 and "0% of the operations are needless" in found.sentence
+
+
+def test_what_a_module_with_layers_within_holds_is_pruned_too() -> None:
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.relu = nn.Parameter(torch.ones(10, 8)), nn.ReLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.relu(x @ self.weight)
+
+    dense, pruned = Holder(), Holder()
+    with torch.no_grad():
+        pruned.weight[1:] = 0
+    found = explain(dense, pruned, (torch.randn(2, 10),), machine(), measure=False)
+    assert found.removed == pytest.approx(0.9)

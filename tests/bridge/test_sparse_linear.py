@@ -96,7 +96,16 @@ def test_a_state_goes_into_a_layer_with_another_number_of_connections() -> None:
         ("starts", lambda t: t.flip(0)),
         ("starts", lambda t: t + 1),
         ("starts", lambda t: t[1:]),
+        ("starts", lambda t: torch.cat([t[:1] + 1, t[1:]])),  # all but the first are right
+        ("starts", lambda t: torch.cat([t[:-1], t[-1:] + 1])),  # all but the last
+        ("starts", lambda t: t[[0, 2, 1, *range(3, 8)]]),  # both ends are right, and one row goes backwards
         ("values", lambda t: t[1:]),
+        ("values", lambda t: t[:, None]),
+        ("columns", lambda t: t[:, None]),
+        ("columns", lambda t: torch.cat([t[1:], t[:1] + 9])),
+        ("columns", lambda t: torch.cat([t[1:], t[:1] - 1])),
+        ("columns", lambda t: t + 2**32),  # in another type, before it is copied into this one
+        ("bias", lambda t: t[1:]),
     ],
 )
 def test_a_state_that_would_read_elsewhere_is_refused(
@@ -104,9 +113,29 @@ def test_a_state_that_would_read_elsewhere_is_refused(
 ) -> None:
     sparse = SparseLinear.from_linear(nn.Linear(9, 7))
     state = sparse.state_dict()
-    state[name] = change(state[name])
+    state[name] = change(state[name].long() if name == "columns" else state[name])
+    x = torch.randn(2, 9)
+    before = sparse(x)
+    for part in (state, {name: state[name]}):  # what is not given stays, and must fit
+        with pytest.raises(SpecificationError, match="no sparse matrix of 7 x 9"):
+            sparse.load_state_dict(part, strict=False)
+        assert torch.equal(sparse(x), before)
     with pytest.raises(SpecificationError, match="no sparse matrix of 7 x 9"):
-        sparse.load_state_dict(state)
+        setattr(sparse, name, state[name])
+        sparse(x)
+
+
+def test_parts_of_a_state_are_taken_where_they_fit() -> None:
+    sparse, x = SparseLinear.from_linear(nn.Linear(9, 7)), torch.randn(2, 9)
+    before = sparse(x)
+    sparse.load_state_dict({"columns": sparse.columns.flip(0)}, strict=False)
+    expected = nn.functional.linear(x, sparse.to_linear().weight, sparse.bias)
+    torch.testing.assert_close(sparse(x), expected)
+    assert not torch.equal(sparse(x), before)
+    sparse.load_state_dict(
+        {k: v.long() if v.dtype == torch.int32 else v for k, v in sparse.state_dict().items()}, assign=True
+    )
+    torch.testing.assert_close(sparse(x), expected)
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
@@ -235,3 +264,28 @@ def test_layers_whose_weights_are_read_directly_stay() -> None:
         made, choices = auto_sparse(layer, (x,), time_call=clock(1.0, 0.5))
         torch.testing.assert_close(made(x), expected)
     assert not any(isinstance(m, SparseLinear) for m in made.modules()) and not choices
+
+
+class Reader(nn.Module):
+    """It looks at the weight of the first of its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.out = sparse_weights(nn.Linear(8, 6), 0.2), sparse_weights(nn.Linear(6, 3), 0.2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.fc(x.to(self.fc.weight.dtype)))
+
+
+def test_a_layer_whose_weight_something_reads_stays_dense() -> None:
+    model, x = Reader(), torch.randn(5, 8)
+    made, choices = auto_sparse(model, (x,), time_call=clock(1.0, 0.5))
+    assert [(c.name, c.chosen) for c in choices] == [("fc", False), ("out", True)]
+    assert type(made.fc) is nn.Linear and isinstance(made.out, SparseLinear)
+    with torch.no_grad():
+        torch.testing.assert_close(made(x), model(x))
+
+
+def test_inputs_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(SpecificationError, match=r"Reader cannot be called with a tensor \(5, 9\)"):
+        auto_sparse(Reader(), (torch.randn(5, 9),), time_call=clock(1.0, 0.5))

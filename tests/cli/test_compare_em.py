@@ -263,11 +263,17 @@ def test_a_shipped_matrix(run: Path) -> None:
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_a_figure_that_cannot_be_written_leaves_the_table(run: Path, matrix: Path, form: tuple[str, ...]) -> None:
+def test_a_figure_that_cannot_be_written_leaves_the_table(
+    run: Path, matrix: Path, form: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
     result = CliRunner().invoke(
-        app, ["compare-em", *map(str, (run, matrix)), "--age", "P5", "--figure", f"{run}/x.png", *form]
+        app, ["compare-em", *map(str, (run, matrix)), "--age", "P5", "--figure", str(tmp_path / "x.png"), *form]
     )
-    assert result.exit_code == 1 and result.stderr.startswith("error: ")
+    assert result.exit_code == 1 and result.stderr == "error: No space left on device\n"
     assert "0.25" in result.stdout and "figure  " not in result.stdout
 
 
@@ -285,6 +291,7 @@ def test_mistakes_are_one_clear_line(run: Path, matrix: Path, tmp_path: Path) ->
     assert "no matrix 'p9': it must be a CSV file, or one of p3, p7" in told(run, "p9", "--age", "P5")
     assert "no matrix" in told(run, tmp_path, "--age", "P5")
     assert "must end in .png, .svg or .pdf" in told(run, matrix, "--age", "P5", "--figure", "x.txt")
+    assert f"cannot write '{run}/x.png'" in told(run, matrix, "--age", "P5", "--figure", f"{run}/x.png")
     assert "not a record, or truncated" in told(matrix, matrix, "--age", "P5", status=1)
     assert "no record at" in told(tmp_path / "none.nc", matrix, "--age", "P5", status=1)
     for text, message in (

@@ -58,3 +58,25 @@ def test_the_figure_of_no_class_is_refused():
 )
 def test_what_makes_no_sense_is_refused(arguments, message):
     assert message in call(*arguments, "--epochs", 0, status=2)
+
+
+FACTORIES = """
+from torch import nn
+glu = lambda shape, n: nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.GLU(), nn.Linear(8, n))
+few = lambda shape, n: nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3))
+bad = lambda shape, n: {}["key"]
+"""
+
+
+@pytest.mark.parametrize(
+    "factory, message",
+    [
+        ("glu", "GLU(dim=-1) stands between layers"),
+        ("few", "returns (1, 3) for one image: 10 classes"),
+        ("bad", "made no network: KeyError: 'key'"),
+    ],
+)
+def test_networks_of_one_s_own_that_do_not_fit(tmp_path, monkeypatch, factory, message):
+    (tmp_path / "networks_to_cut.py").write_text(FACTORIES)
+    monkeypatch.chdir(tmp_path)
+    assert message in call("--model", f"networks_to_cut:{factory}", "--epochs", 0, status=2)

@@ -24,7 +24,7 @@ def test_a_table_and_a_figure(tmp_path: Path) -> None:
     assert "vit-tiny on digits, seed 0; heads measured on 20 samples" in result.stdout
     assert result.stdout.count("goes") == 4
     assert "blocks.3.attention" in result.stdout and "at random" in result.stdout
-    assert "warning" not in result.stderr
+    assert not result.stderr
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
@@ -40,6 +40,20 @@ def test_json_has_what_the_table_has() -> None:
     assert found["score"] == "accuracy" and found["criterion"] == "fisher"
 
 
+def test_fewer_samples_than_were_asked_for_are_noted() -> None:
+    result = call("--epochs", 0, "--device", "cpu", "--samples", 100_000, "--exponent", 1, "--json")
+    n = json.loads(result.stdout)["samples"]
+    assert 100 < n < 1000 and result.stderr == f"note: there are {n} samples to measure on, not 100000\n"
+
+
+@pytest.mark.parametrize("arguments", [("--share", 1), ("--criterion", "random", "--exponent", 1)])
+def test_what_cannot_be_is_refused_before_anything_is_computed(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...]
+) -> None:
+    monkeypatch.delattr("neuroprune.cli.networks.load_network")
+    call(*arguments, status=2)
+
+
 def test_a_criterion_that_only_describes_is_warned_of() -> None:
     assert "worse to remove than heads at random" in call(*QUICK, "--criterion", "js").stderr
 
@@ -50,6 +64,11 @@ def test_a_criterion_that_only_describes_is_warned_of() -> None:
         (("--model", "lenet300"), "no attention was seen"),
         (("--text", "some.txt"), "--text: vit-tiny reads images"),
         (("--share", 0.9), "14 of 16 heads cannot go: with 1 left in each of 4 layers, 12 can"),
+        (("--share", 1), "--share 1: each layer keeps a head"),
+        (
+            ("--criterion", "fisher", "--exponent", 0.5),
+            "--exponent: fisher has none; it belongs to --criterion fisher-js",
+        ),
         (("--figure", "heads.txt"), "must end in .png, .svg or .pdf"),
     ],
 )

@@ -124,3 +124,47 @@ def test_the_figure_shows_ceilings_and_layers():
     assert roofs == [50.0, 50.0]  # of the fastest and the slowest memory
     assert any("GFLOP/s" in text.get_text() for text in ax.texts)
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+@pytest.mark.parametrize("text", ['{"format": 0}', "no JSON"])
+def test_a_machine_that_cannot_be_read_is_measured_again(measurements, tmp_path, text):
+    path = tmp_path / "cache" / "machines" / "cpu-1-thread.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    result = CliRunner().invoke(app, ["roofline", "--batch", "1"])
+    assert result.exit_code == 0 and len(measurements) == 1
+    note, *others = result.stderr.splitlines()
+    assert note.startswith("note: ") and str(path) in note and others[0].startswith("measuring this machine")
+    assert Machine.load(path).is_here()
+
+
+FACTORIES = """
+from torch import nn
+
+
+class Reads(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.fc = nn.Linear(64, n)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1).to(self.fc.weight.dtype))
+
+
+def zero(shape, n):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, n))
+    nn.init.zeros_(model[3].weight)
+    return model
+
+
+reads = lambda shape, n: Reads(n)
+"""
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"), [("zero", "3: nothing was removed"), ("reads", "0 of 1 Linear layers are sparse")]
+)
+def test_networks_of_one_s_own(tmp_path, monkeypatch, factory, message):
+    (tmp_path / "networks_to_time.py").write_text(FACTORIES)
+    monkeypatch.chdir(tmp_path)
+    assert message in call("--model", f"networks_to_time:{factory}", "--sparsity", 0.95, "--batch", 64)

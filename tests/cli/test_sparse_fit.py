@@ -71,6 +71,34 @@ def test_compressed_tables_and_arrays_are_read(table: Path, tmp_path: Path) -> N
     assert "2 outputs with features of their own" in text and "X[1]" in text
 
 
+def test_how_much_lower_the_optimum_can_be_is_not_the_floored_gap(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 60))
+    y = X[:, :4].sum(axis=1) + 1e-4 * rng.standard_normal(40)
+    np.savez(tmp_path / "a.npz", X=X, y=y)
+    arguments = (tmp_path / "a.npz", "--target", "y", "-k", 4, "--no-intercept")
+    found = json.loads(invoke(*arguments, "--json").output)
+    assert found["lower_bound"] < 0.5 * found["value"] and found["gap"] < 0.1  # relative to the floor
+    last = invoke(*arguments).output.splitlines()[-1]
+    lower = found["value"] - found["lower_bound"]
+    assert f"the optimum is lower by {lower:.3g} ({100 * lower / found['value']:.3g} % of it) at most" in last
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(table: Path, tmp_path: Path) -> None:
+    marked = tmp_path / "bom.csv"
+    marked.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    assert invoke(marked, "--target", "a", "-k", 1).exit_code == 0
+
+
+def test_a_figure_that_fails_leaves_no_json(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("neuroprune.plotting.save_figure", full)
+    result = invoke(table, "--target", "rate", "-k", 1, "--json", "--figure", tmp_path / "a.png")
+    assert result.exit_code != 0 and "{" not in result.output
+
+
 def test_without_an_intercept_there_is_no_constant(table: Path) -> None:
     result = invoke(table, "--target", "rate", "-k", 2, "--no-intercept")
     assert "constant" not in result.output
@@ -97,6 +125,18 @@ def test_without_an_intercept_there_is_no_constant(table: Path) -> None:
         (["nan.csv", "--target", "b", "-k", "1"], "features must be finite; in row 1, column 0 there is nan"),
         (["data.txt", "--target", "b", "-k", "1"], "must be a .csv"),
         (["bad.npz", "--target", "b", "-k", "1"], "cannot read bad.npz"),
+        (["hash.csv", "--target", "b", "-k", "1"], "a number in every cell"),
+        (["twice.csv", "--target", "y", "-k", "1"], "a name of its own; check y"),
+        (["unnamed.csv", "--target", "b", "-k", "1"], "a name of its own; check an empty name"),
+        (["latin.csv", "--target", "b", "-k", "1"], "cannot read latin.csv: it is no UTF-8 text"),
+        (["latin2.csv", "--target", "b", "-k", "1"], "cannot read latin2.csv: it is no UTF-8 text"),
+        (["corrupt.csv.gz", "--target", "b", "-k", "1"], "cannot read corrupt.csv.gz"),
+        (["cut.csv.gz", "--target", "b", "-k", "1"], "cannot read cut.csv.gz"),
+        (["plain.csv.gz", "--target", "b", "-k", "1"], "cannot read plain.csv.gz"),
+        (["empty.npz", "--target", "b", "-k", "1"], "cannot read empty.npz"),
+        (["array.npz", "--target", "b", "-k", "1"], "cannot read array.npz: it is a single array"),
+        (["scalar.npz", "--target", "y", "-k", "1"], "'y' in scalar.npz has 0 dimensions"),
+        (["complex.npz", "--target", "y", "-k", "1"], "features must be real numbers, and they are complex"),
         (["one.npz", "--target", "b", "-k", "1"], "no array 'b'"),
         (["one.npz", "--target", "y", "-k", "1"], "must have one matrix of features besides 'y', not none"),
     ],
@@ -112,6 +152,20 @@ def test_requests_that_make_no_sense_are_one_line(
     Path("data.txt").write_text("a,b\n")
     Path("bad.npz").write_text("no zip")
     np.savez("one.npz", y=np.ones(3))
+    Path("hash.csv").write_text("a,b\n1,2\n#3,4\n5,6\n")
+    Path("twice.csv").write_text("a,b,y,y\n1,2,3,3\n4,5,6,6\n")
+    Path("unnamed.csv").write_text("a,,b\n1,2,3\n4,5,6\n")
+    Path("latin.csv").write_bytes("größe,b\n1,2\n".encode("latin-1"))
+    Path("latin2.csv").write_bytes("a,b\n1,2\né,2\n".encode("latin-1"))
+    packed = gzip.compress(np.random.default_rng(0).bytes(5000))
+    Path("corrupt.csv.gz").write_bytes(packed[:20] + bytes(200) + packed[220:])
+    Path("cut.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 999)[:-12])
+    Path("plain.csv.gz").write_text("a,b\n1,2\n")
+    Path("empty.npz").write_bytes(b"")
+    with open("array.npz", "wb") as file:
+        np.save(file, np.ones(3))
+    np.savez("scalar.npz", y=np.array(1.0), X=np.ones((3, 2)))
+    np.savez("complex.npz", y=np.ones(3), X=np.ones((3, 2)) + 1j)
     result = invoke(*arguments)
     assert result.exit_code == 2, result.output
     assert message in result.output and result.output.count("\n") == 1

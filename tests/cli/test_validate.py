@@ -128,12 +128,17 @@ def test_json_figure_and_runs_that_are_there(toy: str) -> None:
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_a_figure_that_cannot_be_written_leaves_the_scorecard(toy: str, form: tuple[str, ...]) -> None:
-    Path("file").touch()
-    arguments = ["validate", toy, "--seeds", "1", "--processes", "1", "--rows", "1", "--figure", "file/card.png", *form]
+def test_a_figure_that_cannot_be_written_leaves_the_scorecard(
+    toy: str, form: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    arguments = ["validate", toy, "--seeds", "1", "--processes", "1", "--rows", "1", "--figure", "card.png", *form]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1 and result.stderr.splitlines()[-1].startswith("error: ")
-    assert "weight is left" in result.stdout and "figure  file" not in result.stdout
+    assert "weight is left" in result.stdout and "figure  card" not in result.stdout
 
 
 def test_what_is_drawn_is_named(toy: str) -> None:

@@ -156,6 +156,22 @@ def test_counting_items_rules_out_nothing_that_is_better(inverse, monkeypatch):
     assert counted
 
 
+def test_many_states_are_worth_counting_items(monkeypatch):
+    counted = []
+    best_prices = counting.best_prices
+    monkeypatch.setattr(counting, "best_prices", lambda *a, **o: counted.append(a) or best_prices(*a, **o))
+    values, costs = strongly_correlated(200, 100_000, 1)
+    assert knapsack(values, costs, int(costs.sum() // 2)).proven and counted
+
+
+@pytest.mark.parametrize("method", EXACT)
+def test_the_bound_contains_what_rounding_hides(method):
+    # In units of 60 bits all are worth the same.
+    values = 1.0 + np.ldexp(np.arange(2000) % 8, -52)
+    found = knapsack(values, np.ones(2000, int), 1, method=method, tolerance=0.0)
+    assert Fraction(found.bound) >= max(map(Fraction, values)) > Fraction(1)
+
+
 def test_what_is_forgotten_is_not_needed(monkeypatch):
     values, costs = strongly_correlated(60, 500, 3)
     budget = int(costs.sum() // 2)

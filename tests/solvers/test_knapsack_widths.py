@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -52,6 +53,13 @@ def test_two_hundred_layers_of_64_widths(concave):
     values = np.cumsum(np.sort(gains)[:, ::-1] if concave else gains, 1)
     found = choose_widths(list(values), costs, sum(int(c[-1]) for c in costs) // 2, time_limit=20)
     assert found.proven and found.gap < 1e-11 and found.cost <= sum(int(c[-1]) for c in costs) // 2
+
+
+def test_the_bound_contains_what_rounding_hides():
+    # In units of 60 bits all options of a layer are worth the same.
+    values = 1.0 + np.ldexp(np.arange(2000.0) % 8, -52)
+    found = choose_widths([values, -values], [np.ones(2000, int)] * 2, 2, tolerance=0.0)
+    assert Fraction(found.bound) >= Fraction(values.max()) - Fraction(values.min()) > 0
 
 
 def test_the_whole_budget_for_the_widest():

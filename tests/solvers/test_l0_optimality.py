@@ -1,5 +1,7 @@
 """Solutions against the best of all supports, and proofs on problems that no one can enumerate."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,7 +84,8 @@ def test_nothing_is_free_and_anything_too_dear() -> None:
     assert free.proven and free.size == 6
     dear = fit_l0(X, y, penalty=1e9)
     assert dear.size == 0 and dear.value == pytest.approx(0.5 * y @ y) and dear.proven
-    assert fit_l0(X, y, k=0).value == fit_l0(X, y, k=0).lower_bound == pytest.approx(0.5 * y @ y)
+    nothing = fit_l0(X, y, k=0)
+    assert nothing.value == pytest.approx(0.5 * y @ y) == pytest.approx(nothing.lower_bound) and nothing.proven
 
 
 def test_each_output_has_its_own_support() -> None:
@@ -141,6 +144,12 @@ def test_a_time_limit_leaves_a_bound() -> None:
     assert longer.lower_bound >= found.lower_bound and longer.value <= found.value
 
 
+def test_a_whole_number_of_features_may_be_of_any_type() -> None:
+    numbers: list[Any] = [2.0, np.int32(2), np.float64(2.0)]
+    for k in numbers:
+        assert fit_l0(np.eye(3), [1.0, 2.0, 3.0], k=k).size == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -149,6 +158,11 @@ def test_a_time_limit_leaves_a_bound() -> None:
         ({"k": -1}, "from 0 to the 3 features, not -1"),
         ({"k": 4}, "from 0 to the 3 features, not 4"),
         ({"k": 1.5}, "whole number"),
+        ({"k": np.nan}, "whole number from 0 to the 3 features, not nan"),
+        ({"k": np.inf}, "whole number from 0 to the 3 features, not inf"),
+        ({"k": "a"}, "whole number from 0 to the 3 features, not 'a'"),
+        ({"k": True}, "whole number"),
+        ({"penalty": "a"}, "penalty must be a finite number that is not negative, not 'a'"),
         ({"penalty": -0.1}, "penalty must be a finite number that is not negative, not -0.1"),
         ({"penalty": np.nan}, "penalty must be"),
         ({"k": 1, "ridge": -1.0}, "ridge must be"),

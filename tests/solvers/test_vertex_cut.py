@@ -111,6 +111,19 @@ def test_costs_at_the_limit_do_not_overflow():
     assert mixed.nodes.tolist() == [3, 4, 5, 6] and mixed.cost == mixed.flow == 4
 
 
+@pytest.mark.parametrize("costs", [[1e6, 1e-6, 5e-4, 1e6], [1e6, 5e-4, 1e-6, 1e6], [1e9, 2.0, 1e-15, 3e-15]])
+def test_costs_of_very_different_size_are_proven(costs):
+    found = minimum_vertex_cut(6, range(5), range(1, 6), [1, *costs, 1], sources=[0], sinks=[5])
+    assert found.nodes.tolist() == [1 + int(np.argmin(costs))] and found.cost == min(costs)
+    assert found.proven and 0 < found.flow <= found.cost
+
+
+def test_a_node_that_must_stay_is_dearer_than_the_limit():
+    # All that precede the sink cost 4, which is the limit: in whole units the node before must cost more.
+    found = minimum_vertex_cut(4, [0, 1, 2], [1, 2, 3], [1, np.inf, 4, 1], sources=[0], sinks=[3])
+    assert found.nodes.tolist() == [2] and found.cost == found.flow == 4
+
+
 def test_arcs_that_change_nothing():
     # A loop, a doubled arc, arcs into the source, out of the sink, and between sources.
     tail, head = [0, 0, 2, 2, 2, 3, 3, 0, 1], [2, 2, 2, 3, 0, 3, 2, 1, 0]

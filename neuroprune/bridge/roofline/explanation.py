@@ -40,7 +40,7 @@ class LayerExplanation:
     @property
     def removed(self) -> float:
         """Share of the operations that pruning made needless, whether they are still done or not."""
-        if self.dense is None or not self.dense.work.flops:
+        if self.dense is None or not needed(self.dense):
             return 0.0
         return 1 - (0.0 if self.pruned is None else needed(self.pruned)) / needed(self.dense)
 

@@ -181,12 +181,12 @@ class Machine:
         Raises
         ------
         SpecificationError
-            If it is no such file.
+            If there is no such file, or it cannot be read.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content.pop("format") != _FORMAT:
-                raise SpecificationError(f"machine {str(path)!r} was written by another version: measure it again")
+                raise SpecificationError(f"machine {str(path)!r} was written by another version")
             ceilings = {dtype: Ceilings.from_dict(c) for dtype, c in content.pop("ceilings").items()}
             costs = {
                 dtype: {kind: Cost(**cost) for kind, cost in kinds.items()}
@@ -195,6 +195,8 @@ class Machine:
             return cls(ceilings=ceilings, costs=costs, quality=Quality(**content.pop("quality")), **content)
         except FileNotFoundError:
             raise SpecificationError(f"no machine {str(path)!r}: measure it first") from None
+        except OSError as error:
+            raise SpecificationError(f"machine {str(path)!r} cannot be read: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, SpecificationError):
                 raise

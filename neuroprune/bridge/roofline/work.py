@@ -1,8 +1,9 @@
 """What a network does, call by call: operations, and bytes that must move, of every function of torch that it calls."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,20 +14,18 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from neuroprune.bridge.costs import density, kind_of, layers_of
+from neuroprune.bridge.costs import call_network, density, kind_of, layers_of, operation_counter
+from neuroprune.bridge.roofline.kinds import PRODUCTS, kind_of_function
 from neuroprune.bridge.sparse_linear import CompressedRows, SparseLinear
 from neuroprune.bridge.training import evaluating
-from neuroprune.core.errors import SpecificationError
 
 PARAMETRIZATION = "parametrization"
 """Kind of what it takes to compute a parameter anew at each use, besides what it is computed by."""
-_PRODUCTS = {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "mv", "dot", "einsum", "bilinear"}
-_TRANSCENDENTAL = {
-    "tanh", "sigmoid", "silu", "mish", "softplus", "elu", "selu", "celu", "exp", "log", "pow", "rsqrt", "erf",
-    "softmax", "log_softmax", "hardswish", "hardsigmoid",
+_TABLES: Mapping[str, tuple[int, str]] = {
+    "embedding": (1, "weight"), "embedding_bag": (1, "weight"), "index_select": (0, "input"), "gather": (0, "input"),
+    "take": (0, "input"), "take_along_dim": (0, "input"), "getitem": (0, "self"),
 }  # fmt: skip
-_REDUCTIONS = {"mean", "sum", "max", "amax", "var", "std", "norm", "adaptive_avg_pool1d", "adaptive_avg_pool2d"}
-_NORMS = {"batch_norm": "batch norm", "instance_norm": "batch norm"}
+"""Functions that read some numbers of a table, and which argument that is."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class LayerWork:
     modules : int
         Modules that are called: itself, and those within that are no layers.
     density : float
-        Share of its weights that are not 0.
+        Share of its weights that are not 0; of a module with layers within, of those that it holds itself.
     """
 
     name: str
@@ -141,7 +140,7 @@ def intensity(model: nn.Module, example_inputs: tuple[Any, ...]) -> Mapping[str,
     """
     layers = layers_of(model)
     names = names_by_module(model)
-    counter = FlopCounterMode(display=False)
+    counter = operation_counter()
     convolutions = _Convolutions()
     recorder = _Recorder(model, counter, convolutions)
     handles = []
@@ -154,11 +153,7 @@ def intensity(model: nn.Module, example_inputs: tuple[Any, ...]) -> Mapping[str,
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with evaluating(model), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter, convolutions, recorder:
-            model(*example_inputs)
-    except (RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, SpecificationError):
-            raise
-        raise SpecificationError(f"{type(model).__name__} cannot be called with these inputs: {error}") from error
+            call_network(model, example_inputs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
         for handle in handles:
@@ -170,7 +165,7 @@ def intensity(model: nn.Module, example_inputs: tuple[Any, ...]) -> Mapping[str,
             kind_of(modules[name]),
             tuple(recorder.calls.get(name, ())),
             recorder.entered.get(name, 0),
-            _density(modules[name]) if name in layers else 1.0,
+            _density(modules[name], is_layer=name in layers),
         )
         for name in recorder.entered
     }
@@ -182,8 +177,8 @@ def names_by_module(model: nn.Module) -> dict[nn.Module, str]:
     return {module: inside.get(module, name) for name, module in model.named_modules()}
 
 
-def _density(layer: nn.Module) -> float:
-    return layer.density if isinstance(layer, SparseLinear) else density(layer)
+def _density(module: nn.Module, *, is_layer: bool) -> float:
+    return module.density if isinstance(module, SparseLinear) else density(module, recurse=is_layer)
 
 
 class _Convolutions(TorchDispatchMode):
@@ -236,14 +231,15 @@ class _Recorder(TorchFunctionMode):
         if made and self._within and getattr(func, "__name__", "") != "__get__":
             written = versions != list(map(_version, given))
             flops = self._counter.get_total_flops() - before
-            call = self._describe(func, args, given, made, flops, written=written)
+            argument = partial(_argument, args, kwargs or {})
+            call = self._describe(func, argument, given, made, flops, written=written)
             self.calls.setdefault(self._within[-1], []).append(call)
         return result
 
     def _describe(
         self,
         func: Callable[..., Any],
-        args: tuple[Any, ...],
+        argument: Callable[[int, str], Any],
         given: list[torch.Tensor],
         made: list[torch.Tensor],
         flops: int,
@@ -258,28 +254,36 @@ class _Recorder(TorchFunctionMode):
             given = []
         inputs, weights = [], []
         layer = name == "linear" or name.startswith("conv")
-        for k, tensor in enumerate(given):
-            is_weight = k > 0 if layer else tensor.untyped_storage().data_ptr() in self._weights
+        for tensor in given:
+            is_weight = (
+                tensor is not argument(0, "input") if layer else tensor.untyped_storage().data_ptr() in self._weights
+            )
             (weights if is_weight else inputs).append(tensor)
-        moved = (_bytes(weights), _bytes(inputs), _bytes(made))
         out = made[0]
+        read = out.numel() * out.element_size()
+        if name == "embedding_bag":  # which adds up rows before it writes them
+            read = argument(0, "input").numel() * out.shape[-1] * out.element_size()
+        table = argument(*_TABLES[name]) if name in _TABLES else None
+        moved = (_bytes(weights, table, read), _bytes(inputs, table, read), _bytes(made))
         if name == "sparse_linear":
-            matrix: CompressedRows = args[1]
+            matrix: CompressedRows = argument(1, "matrix")
             rows = out.numel() // max(1, out.shape[-1])
             flops, stored = 2 * rows * matrix.values.size, sum(a.nbytes for a in matrix)
             return Call(
                 name, "sparse row" if rows == 1 else "sparse", flops, stored, *moved[1:], pieces=len(matrix.bias)
             )
         if name.startswith("conv") and flops:
-            weight = given[1]
+            weight = argument(1, "weight")
             width = out.shape[1 if out.ndim == weight.ndim else 0]
             patches = flops // (2 * width) * weight.element_size()
             return Call(name, self._convolutions.last, flops, *moved, patches, out.shape[0], width)
-        if name in _PRODUCTS and flops:
+        if name in PRODUCTS and flops:
             rows = out.numel() // max(1, out.shape[-1]) if out.ndim else 1
-            return Call(name, "linear row" if rows == 1 else "linear", flops, *moved, width=out.shape[-1])
-        kind = _kind_of(name, flops)
-        return Call(name, kind, flops, *moved, pieces=_pieces(kind, args, out))
+            return Call(
+                name, "linear row" if rows == 1 else "linear", flops, *moved, width=out.shape[-1] if out.ndim else 1
+            )
+        kind = kind_of_function(name)
+        return Call(name, kind, flops, *moved, pieces=_pieces(kind, argument, out))
 
 
 def _version(tensor: torch.Tensor) -> int:
@@ -287,34 +291,18 @@ def _version(tensor: torch.Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _kind_of(name: str, flops: int) -> str:
-    if name == "multi_head_attention_forward":
-        return "multi-head attention"
-    if name == "scaled_dot_product_attention":
-        return "attention"
-    if flops:
-        return "linear"
-    if name in _REDUCTIONS:
-        return "reduction"
-    if name in _TRANSCENDENTAL:
-        return "transcendental"
-    if "pool" in name:
-        return "pooling"
-    if name == "gelu":
-        return name
-    if name in ("where", "masked_fill"):
-        return "selection"
-    return _NORMS.get(name, "layer norm" if "norm" in name else "elementwise")
+def _argument(args: Sequence[Any], kwargs: Mapping[str, Any], position: int, name: str) -> Any:
+    """Return an argument of a call, wherever it was given."""
+    return args[position] if position < len(args) else kwargs.get(name)
 
 
-def _pieces(kind: str, args: tuple[Any, ...], out: torch.Tensor) -> int:
+def _pieces(kind: str, argument: Callable[[int, str], Any], out: torch.Tensor) -> int:
     """Return how many vectors, planes or scores a kernel works through."""
-    if kind == "attention":
-        query, key = args[:2]
-        return math.prod(query.shape[:-1]) * key.shape[-2]
-    if kind == "multi-head attention":  # the first axis is that of tokens
-        query, key, _, _, heads = args[:5]
-        return math.prod(query.shape[:-1]) * key.shape[0] * heads
+    if kind in ("attention", "multi-head attention"):
+        query, key = argument(0, "query"), argument(1, "key")
+        if kind == "attention":
+            return math.prod(query.shape[:-1]) * key.shape[-2]
+        return math.prod(query.shape[:-1]) * key.shape[0] * argument(4, "num_heads")  # the first axis is of tokens
     if kind == "batch norm":
         return math.prod(out.shape[:2])
     if kind == "reduction":
@@ -324,10 +312,14 @@ def _pieces(kind: str, args: tuple[Any, ...], out: torch.Tensor) -> int:
     return 0
 
 
-def _bytes(tensors: list[torch.Tensor]) -> int:
-    """Return the bytes of tensors, each counted once, and an expanded one as large as what it is expanded from."""
+def _bytes(tensors: Sequence[torch.Tensor], table: torch.Tensor | None = None, most: int = 0) -> int:
+    """Return the bytes of tensors, each counted once, and an expanded one as large as what it is expanded from.
+
+    Of a table no more than `most` are read.
+    """
     unique = {(t.data_ptr(), t.shape): t for t in tensors}
-    return sum(min(t.numel() * t.element_size(), t.untyped_storage().nbytes()) for t in unique.values())
+    sizes = {k: min(t.numel() * t.element_size(), t.untyped_storage().nbytes()) for k, t in unique.items()}
+    return sum(min(sizes[k], most) if t is table else sizes[k] for k, t in unique.items())
 
 
 def _tensors(values: Any) -> Iterator[torch.Tensor]:

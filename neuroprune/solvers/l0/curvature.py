@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigvalsh
+from scipy.linalg import LinAlgError, cho_factor, cholesky, eigvalsh, solve_triangular
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 from neuroprune.solvers.l0.problem import Problem
@@ -85,13 +85,18 @@ def renew(problem: Problem, whole: Curvature, last: Curvature, status: NDArray[n
     if inside.size:
         across = problem.gram[np.ix_(inside, free)]
         try:
-            factor = cho_factor(problem.gram[np.ix_(inside, inside)], check_finite=False)
+            factor = cholesky(problem.gram[np.ix_(inside, inside)], lower=True, check_finite=False)
         except LinAlgError:
             return last
-        left -= across.T @ cho_solve(factor, across, check_finite=False)
-    # A - diag(0, ridge + t) and A - ridge - w I are positive semidefinite, so any blend of the two is.
-    least = (1.0 - BLEND) * _least_eigenvalue(left) + BLEND * whole.free
-    return Curvature(BLEND, whole.base, least, free.size) if least > last.free else last
+        part = solve_triangular(factor, across, lower=True, check_finite=False)
+        left -= part.T @ part
+    # A - diag(0, ridge + t) and A - ridge - w I are positive semidefinite, so any blend of the two is. The former is
+    # so up to the rounding of a Cholesky factor, for which the latter must have some of its curvature left.
+    base = whole.free - _rounding(problem.columns) / BLEND
+    if base <= 0.0:
+        return last
+    least = (1.0 - BLEND) * _least_eigenvalue(left) + BLEND * base
+    return Curvature(BLEND, base, least, free.size) if least > last.free else last
 
 
 def _bare(problem: Problem, columns: NDArray[np.int64]) -> NDArray[np.float64]:

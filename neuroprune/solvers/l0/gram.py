@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neuroprune.core.errors import SpecificationError
+from neuroprune.solvers.l0.rounding import noise_of_centred_sums, noise_of_sums
 
 BLOCK = 4096
 """Rows that are converted to float64 at a time."""
 CONSTANT = 1e-12
 """Relative standard deviation below which a column is taken to be constant, where there is an intercept."""
+LEAST_SQUARE = 2.0**-960
+"""Square of a column below which products of its entries lose digits to underflow."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Gram:
         Zeros without an intercept.
     target_mean : (q,) array of float64
         Zeros without an intercept.
+    feature_noise : (p,) array of float64
+    target_noise : (q,) array of float64
+        What rounding can have done to the moments (:mod:`.rounding`): an entry of two columns is off by at most the
+        geometric mean of theirs, times their lengths. 0 for moments that are exact.
     """
 
     gram: NDArray[np.float64]
@@ -41,6 +48,8 @@ class Gram:
     rank: int
     feature_mean: NDArray[np.float64]
     target_mean: NDArray[np.float64]
+    feature_noise: NDArray[np.float64]
+    target_noise: NDArray[np.float64]
 
     @property
     def features(self) -> int:
@@ -98,6 +107,8 @@ class Moments:
         self._shift = np.zeros(features + outputs)
         self._sums = np.zeros(features + outputs)
         self._products = np.zeros((features + outputs, features + outputs))
+        self._largest = np.zeros(features + outputs)
+        self._longest = self._batches = 0
 
     def add(self, features: ArrayLike, targets: ArrayLike) -> None:
         """Add rows of features (n, p) and targets (n, q).
@@ -105,9 +116,13 @@ class Moments:
         Raises
         ------
         SpecificationError
-            If a value is no number, or not finite.
+            If shapes do not fit, or a value is no real number or not finite.
         """
-        Z = np.concatenate([self._check("features", features), self._check("targets", targets)], axis=1)
+        X = self._check("features", features, self.features)
+        Y = self._check("targets", targets, self._sums.size - self.features)
+        if len(X) != len(Y):
+            raise SpecificationError(f"features have {len(X)} rows and targets {len(Y)}: they must have as many")
+        Z = np.concatenate([X, Y], axis=1)
         if len(Z) == 0:
             return
         with np.errstate(over="ignore", invalid="ignore"):  # an overflow is reported when the moments are asked for
@@ -117,13 +132,19 @@ class Moments:
                 Z -= self._shift
                 self._sums += Z.sum(axis=0)
             self._products += Z.T @ Z
+        self._largest = np.maximum(self._largest, np.abs(Z).max(axis=0))
+        self._longest, self._batches = max(self._longest, len(Z)), self._batches + 1
         self.rows += len(Z)
 
-    def _check(self, name: str, values: ArrayLike) -> NDArray[np.float64]:
+    def _check(self, name: str, values: ArrayLike, columns: int) -> NDArray[np.float64]:
+        if np.iscomplexobj(values):
+            raise SpecificationError(f"{name} must be real numbers, and they are complex")
         try:
             block = np.asarray(values, np.float64)
         except (TypeError, ValueError) as error:
             raise SpecificationError(f"{name} must be real numbers: {error}") from None
+        if block.ndim != 2 or block.shape[1] != columns:
+            raise SpecificationError(f"a batch of {name} has shape {block.shape}: it must be (rows, {columns})")
         bad = ~np.isfinite(block)
         if bad.any():
             row, column = np.argwhere(bad)[0]
@@ -138,7 +159,7 @@ class Moments:
         Raises
         ------
         SpecificationError
-            If nothing was added, or the sums overflowed.
+            If nothing was added, the sums overflowed, or squares underflow.
         """
         if self.rows == 0:
             raise SpecificationError("there are no rows to fit")
@@ -148,6 +169,18 @@ class Moments:
             products = self._products - self.rows * np.outer(mean, mean)
             # What centring leaves of a constant column is rounding.
             constant = np.diag(products) <= self.rows * (CONSTANT * self._shift) ** 2
+        # Nothing is left of their digits, and a column that is not zero would count as one that is.
+        tiny = np.flatnonzero((np.diag(self._products) < LEAST_SQUARE) & (self._largest > 0.0))
+        if tiny.size:
+            name, column = ("feature", tiny[0]) if tiny[0] < p else ("target", tiny[0] - p)
+            raise SpecificationError(
+                f"the squares of {name} {column} underflow (its largest magnitude is {self._largest[tiny[0]]:.3g}): "
+                "scale it up"
+            )
+        raw = np.diag(self._products)
+        noise = np.full(raw.size, noise_of_sums(self._longest, self._batches))
+        if self.intercept:
+            noise = noise_of_centred_sums(self._longest, self._batches, raw, np.diag(products))
         products[constant] = 0.0
         products[:, constant] = 0.0
         if not np.isfinite(products).all():
@@ -160,4 +193,6 @@ class Moments:
             rank=self.rows - self.intercept,
             feature_mean=(mean + self._shift)[:p],
             target_mean=(mean + self._shift)[p:],
+            feature_noise=noise[:p],
+            target_noise=noise[p:],
         )

@@ -98,12 +98,12 @@ def l0_path(
     """
     if (ks is None) == (penalties is None):
         raise SpecificationError("give either ks or penalties")
-    settings = sorted(set(ks)) if ks is not None else sorted(set(penalties or ()), reverse=True)
+    name, given = ("k", ks) if ks is not None else ("penalty", penalties or ())
+    for setting in given:
+        check_options(gram, ridge=ridge, time_limit=time_limit, tolerance=tolerance, **_as_option(name, setting))
+    settings = sorted(set(given), reverse=name == "penalty")
     if not settings:
         raise SpecificationError("a path needs at least one budget or penalty")
-    name = "k" if ks is not None else "penalty"
-    for setting in settings:
-        check_options(gram, ridge=ridge, time_limit=time_limit, tolerance=tolerance, **_as_option(name, setting))
     deadline = math.inf if time_limit is None else time.monotonic() + time_limit
     shared: dict[str, Any] = {"ridge": ridge, "exact": exact, "tolerance": tolerance, "seed": seed}
     solutions: list[Solution] = []

@@ -194,7 +194,7 @@ def bound(c, root, penalty, slots, status, w, v, worth):  # pragma: no cover
     `worth` is filled with ``u_j^2 / 2 D_j`` of each column that is free.
     """
     p = w.size
-    total, length, reach, free, inside = 0.5, 0.0, 0.0, 0, 0
+    total, length, reach, widest, free, inside = 0.5, 0.0, 0.0, 0.0, 0, 0
     for j in range(p):
         if status[j] == OUT:
             continue
@@ -210,6 +210,7 @@ def bound(c, root, penalty, slots, status, w, v, worth):  # pragma: no cover
             worth[j] = 0.0
         else:
             worth[j] = half
+            widest = max(widest, abs(u) / d)
             free += 1
     least, next_best = penalty, penalty
     if slots >= 0:
@@ -230,6 +231,7 @@ def bound(c, root, penalty, slots, status, w, v, worth):  # pragma: no cover
             if slots < 0:
                 total -= worth[j] - penalty
             reach += np.sqrt(2.0 * worth[j]) / root[j]
+    reach += 2.0 * widest  # for the two columns whose worth decides on another
     margin = EPSILON * (p + 8) * ((1.0 + length) * (1.0 + reach) + length * length)
     return total - margin, least, next_best
 
@@ -284,6 +286,7 @@ def solve_node(A, c, root, penalty, limit, cutoff, rounds, status, w):  # pragma
                         rule_out(A, j, status, w, v)
         sweep(A, root, theta, status, w, v)
         proposal = newton(A, c, root, theta, slots, status, w, v)
+        v = residual(A, c, w)  # afresh: what rounding adds to it in many updates is more than the bound allows for
         low, least, next_best = bound(c, root, 0.5 * theta * theta, slots, status, w, v, worth)
         if low > best:
             best, multiplier = low, 0.5 * theta * theta

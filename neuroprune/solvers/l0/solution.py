@@ -18,11 +18,13 @@ class Solution:
     intercept : (q,) array of float64
         Zeros where none was asked for.
     values : (q,) array of float64
-        Objective of each output: half the sum of squares, the ridge and the penalty.
+        Objective of each output: half the sum of squares, the ridge and the penalty. Never less than what rounding
+        can have done to it.
     lower_bounds : (q,) array of float64
-        No support gives a lower objective, up to rounding of the Gram itself.
+        No support without composed columns gives a lower objective, whatever rounding did.
     gaps : (q,) array of float64
-        How much lower each objective might be, as a share of it.
+        How much lower each objective might be, its own rounding included, as a share of it, but of no less than
+        5e-7 of the target's square: of a perfect fit there would be no share.
     tolerance : float
         Gap at which an output counts as proven.
     nodes : int
@@ -61,7 +63,7 @@ class Solution:
 
     @property
     def gap(self) -> float:
-        """How much lower the objective might be, as a share of it; the largest over outputs."""
+        """The largest of the gaps of outputs."""
         return float(self.gaps.max())
 
     @property

@@ -25,9 +25,15 @@ ROOT_ROUNDS, NODE_ROUNDS = 200, 20
 """Rounds of the relaxation at most."""
 
 
-def relative_gap(value: float, bound: float) -> float:
-    """Return how much better than `value`, as a share of it, a solution might be; in units of the target's energy."""
-    return max(0.0, value - bound) / max(value, FLOOR)
+def relative_gap(value: float, bound: float, error: float = 0.0) -> float:
+    """Return how much better than a value, as a share of it or of the floor, a solution might be.
+
+    Parameters
+    ----------
+    value, bound, error : float
+        In units of the target's energy; the value may be off by the error.
+    """
+    return max(0.0, value + error - bound) / max(value, FLOOR)
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class Tree:
     def __init__(self, problem: Problem, found: Found, tolerance: float) -> None:
         self.problem, self.found, self.tolerance = problem, found, tolerance
         self.nodes = 0
+        self._decided = np.inf
         self._kept = np.arange(problem.columns)
         self._floor = coherence_bound(problem)
         self._whole = measure(problem)
@@ -104,7 +111,7 @@ class Tree:
     def bound(self) -> float:
         """What no support is below."""
         lowest = self._open[0][0] if self._open else np.inf
-        return max(0.0, self._floor, min(self.cutoff, lowest))
+        return max(0.0, self._floor, min(self.cutoff, lowest, self._decided))
 
     def search(self, *, deadline: float = np.inf, max_nodes: float = np.inf) -> Proof:
         """Split the problem until the gap is closed, or time, nodes or memory are used up."""
@@ -161,21 +168,38 @@ class Tree:
         problem = self.problem
         limit = -1 if problem.penalty > 0.0 else problem.limit
         root = curvature.root(problem, status)
-        if root.min() > LEAST_ROOT:
+        all_fit = problem.penalty == 0.0 and np.count_nonzero(status != OUT) <= problem.limit
+        if root.min() > LEAST_ROOT and not all_fit:
             bound, price, branch = solve_node(
                 problem.gram, problem.correlation, root, price, limit, self.cutoff, rounds, status, w
             )
             chosen = (status == IN) | ((status == FREE) & (np.abs(w) * root > 0.5 * np.sqrt(2.0 * price)))
         else:
-            bound, _, branch = solve_singular_node(
-                problem.gram, problem.correlation, problem.independent, problem.penalty, limit, self.cutoff, status
-            )
-            chosen = status == IN
+            bound, branch = self._fit(status, limit)
+            chosen = status != OUT if all_fit else status == IN
         if bound == np.inf:
             return None
+        if branch < 0:
+            # Nothing is left to decide. Its value may differ by rounding from that of the same support in the search.
+            self._decided = min(self._decided, self._fit(status, limit)[0])
         self._round(np.flatnonzero(chosen))
         used = np.flatnonzero(w)
         return _Node(bound, status, used, w[used], price, branch, curvature)
+
+    def _fit(self, status: NDArray[np.int8], limit: int) -> tuple[float, int]:
+        """Return a bound from the best fit of what may be used, and the column to branch on."""
+        problem = self.problem
+        bound, _, branch = solve_singular_node(
+            problem.gram,
+            problem.correlation,
+            problem.lost,
+            problem.independent,
+            problem.penalty,
+            limit,
+            self.cutoff,
+            status,
+        )
+        return bound, branch
 
     def _round(self, columns: NDArray[np.int64]) -> None:
         """Try the support that a relaxation suggests."""
