@@ -15,6 +15,8 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 PRUNABLE = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)
 """Kinds of layers whose weight can be pruned."""
+_CHUNK = 16
+"""Samples whose gradients are held at once."""
 
 
 class WeightView(ABC):
@@ -57,6 +59,23 @@ class WeightView(ABC):
             this is the gradient of the weight.
         """
 
+    @abstractmethod
+    def squared_coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+        """Return the sum over samples of the square of what :meth:`coincidence` gives for each alone.
+
+        The first axis is that of the samples.
+        """
+
+    @property
+    @abstractmethod
+    def extents(self) -> tuple[int, ...]:
+        """Outputs, inputs that each of them sees, and the extents of a kernel."""
+
+    @property
+    def erdos_renyi(self) -> float:
+        """Density of a random graph of these extents, up to a factor that all layers share."""
+        return sum(self.extents) / math.prod(self.extents)
+
     def usage(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
         """Return the sum of presynaptic values that each weight sees, broadcastable to (n_post, n_slots)."""
         return self.coincidence(pre, torch.ones_like(post))
@@ -90,6 +109,38 @@ class DenseView(WeightView):
     def coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
         """Return the sum of outer products."""
         return self.by_unit(post).T @ pre.reshape(-1, self.n_slots)
+
+    @abstractmethod
+    def squared_coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+        """Return the sum over samples of the square of what :meth:`coincidence` gives for each alone.
+
+        The first axis is that of the samples.
+        """
+
+    @property
+    @abstractmethod
+    def extents(self) -> tuple[int, ...]:
+        """Outputs, inputs that each of them sees, and the extents of a kernel."""
+
+    @property
+    def erdos_renyi(self) -> float:
+        """Density of a random graph of these extents, up to a factor that all layers share."""
+        return sum(self.extents) / math.prod(self.extents)
+
+    def squared_coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+        """Return the sum of squared outer products, of sequences after the sum over their places."""
+        if pre.ndim <= 2:
+            return self.coincidence(pre.square(), post.square())
+        pre, post = pre.reshape(len(pre), -1, self.n_slots), post.reshape(len(post), -1, self.n_post)
+        total = pre.new_zeros(self.n_post, self.n_slots)
+        for x, y in zip(pre.split(_CHUNK), post.split(_CHUNK), strict=True):
+            total += (y.transpose(1, 2) @ x).square().sum(0)
+        return total
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """Outputs and inputs."""
+        return self.n_post, self.n_slots
 
     def usage(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
         """Return the sum over samples, the same for all units, shape (1, n_slots)."""
@@ -127,6 +178,19 @@ class ConvolutionView(WeightView):
         pre = self._padded(self._batched(pre))
         size = (self.n_post, self.n_sources // self.layer.groups, *self.kernel)
         return self.matrix(self.gradient(pre, size, self._batched(post), **self._steps()))
+
+    def squared_coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+        """Return the sum over images of the square of the sum over places."""
+        each = torch.func.vmap(lambda x, y: self.coincidence(x[None], y[None]))
+        total = pre.new_zeros(self.n_post, self.n_slots)
+        for x, y in zip(self._batched(pre).split(_CHUNK), self._batched(post).split(_CHUNK), strict=True):
+            total += each(x, y).square().sum(0)
+        return total
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """Filters, channels that each sees, and the kernel."""
+        return self.n_post, self.n_sources // self.layer.groups, *self.kernel
 
     def by_unit(self, post: torch.Tensor) -> torch.Tensor:
         """Return it with images and places as one axis."""

@@ -40,8 +40,9 @@ def mask_weight(layer: nn.Module) -> Mask:
 
 
 def original(layer: nn.Module) -> nn.Parameter:
-    """Return the parameter behind a masked weight, the one that the optimizer holds."""
-    return layer.parametrizations["weight"].original  # type: ignore[union-attr, index, return-value]
+    """Return the parameter behind a weight that is or is not masked, the one that an optimizer holds."""
+    masked: Any = layer._modules.get("parametrizations")
+    return layer.weight if masked is None or "weight" not in masked else masked["weight"].original  # type: ignore[return-value]
 
 
 def bake(module: nn.Module) -> None:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,6 +11,11 @@ from neuroprune.core.clock import Now, window
 from neuroprune.core.randomness import Array, Draws
 from neuroprune.core.tables import Tables
 from neuroprune.core.units import Age, Days
+
+
+Basis = Literal["brain", "local", "data-free", "backprop"]
+"""What a rule rests on: a developing brain that it was calibrated on or is a null hypothesis of; signals of the two
+cells that a connection joins; weights alone; or gradients of a loss."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,15 @@ class Proposal:
         Elimination hazard of each input per day, not negative. Values at dead inputs are ignored.
     score : array of float64, shape (n_post, n_slots), optional
         Order in which inputs go when a number of them must: the largest first. The hazard if not given.
+    protected : array of bool, shape (n_post, n_slots), optional
+        Inputs that may not go when a number of them must.
     form, weight, traces, agent
         As in :class:`neuroprune.core.tables.Change`.
     """
 
     hazard: Array | None = None
     score: Array | None = None
+    protected: Array | None = None
     form: Array | None = None
     weight: Array | None = None
     traces: Mapping[str, Array] = field(default_factory=dict)
@@ -63,6 +71,8 @@ class Rule(BaseModel, ABC):
     """Whether the rule eliminates, and so takes its share of a budget."""
     forms: ClassVar[bool] = False
     """Whether the rule forms connections, and so needs candidates."""
+    basis: ClassVar[Basis] = "brain"
+    """What the rule rests on."""
 
     name: str = ""
     start: Age | None = Field(default=None, alias="from")
@@ -89,6 +99,10 @@ class Rule(BaseModel, ABC):
 
     def quota(self, tables: Tables, now: Now) -> float | None:
         """Return the expected number of eliminations in this step, for rules that rank instead of having hazards."""
+        return None
+
+    def allot(self, tables: Tables, budget: int) -> Sequence[int] | None:
+        """Return how many inputs of each table go when `budget` of them must; None ranks across all tables."""
         return None
 
     @abstractmethod
