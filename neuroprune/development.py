@@ -12,7 +12,7 @@ import numpy as np
 from neuroprune.core.clock import COURSES, Clock, Course, Now, course_done, format_age
 from neuroprune.core.errors import BudgetError, RecordError, SpecificationError
 from neuroprune.core.randomness import Array, Draws
-from neuroprune.core.tables import Decision, Tables
+from neuroprune.core.tables import Tables
 from neuroprune.environment.base import Environment, State
 from neuroprune.record import Record, Recorder, read_checkpoint, to_tree, write_record
 from neuroprune.rules import fingerprint

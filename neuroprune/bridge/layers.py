@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional, grad
 from torch.nn.utils import parametrize
 
+from neuroprune.bridge.masks import mask_of, original
 from neuroprune.core.errors import SpecificationError
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -109,23 +110,6 @@ class DenseView(WeightView):
     def coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
         """Return the sum of outer products."""
         return self.by_unit(post).T @ pre.reshape(-1, self.n_slots)
-
-    @abstractmethod
-    def squared_coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
-        """Return the sum over samples of the square of what :meth:`coincidence` gives for each alone.
-
-        The first axis is that of the samples.
-        """
-
-    @property
-    @abstractmethod
-    def extents(self) -> tuple[int, ...]:
-        """Outputs, inputs that each of them sees, and the extents of a kernel."""
-
-    @property
-    def erdos_renyi(self) -> float:
-        """Density of a random graph of these extents, up to a factor that all layers share."""
-        return sum(self.extents) / math.prod(self.extents)
 
     def squared_coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
         """Return the sum of squared outer products, of sequences after the sum over their places."""
@@ -254,7 +238,7 @@ def find_layers(module: nn.Module, names: tuple[str, ...] | None) -> dict[str, n
         If a layer is of no kind in :data:`PRUNABLE`, is missing, has not run yet (lazy layers), shares its weight, or
         has a parametrization already.
     """
-    modules = dict(module.named_modules())
+    modules = {n: m for n, m in module.named_modules() if "parametrizations" not in n.split(".")}
     if names is None:
         # Only a parameter of two or more axes connects units; those of normalisation layers have one.
         names = tuple(
@@ -272,17 +256,18 @@ def find_layers(module: nn.Module, names: tuple[str, ...] | None) -> dict[str, n
                 f"{type(module).__name__} has no layer {name!r} (the layers that can be pruned are: {have})"
             )
         label = repr(name) if name else "itself"
-        if parametrize.is_parametrized(layer):
+        if parametrize.is_parametrized(layer) and mask_of(layer) is None:
             raise SpecificationError(
                 f"layer {label} of {type(module).__name__} is parametrized already: remove that first"
             )
-        if type(layer) not in PRUNABLE:
+        # A mask makes a subclass of the layer's class; other subclasses may do more with their weight.
+        if (type(layer) if mask_of(layer) is None else type(layer).__bases__[0]) not in PRUNABLE:
             kinds = ", ".join(kind.__name__ for kind in PRUNABLE)
             raise SpecificationError(
                 f"layer {label} of {type(module).__name__} is {type(layer).__name__}: only {kinds} "
                 "can be pruned; name the layers to prune with layers=[...]"
             )
-        owner = owners.setdefault(id(layer.weight), name)
+        owner = owners.setdefault(id(original(layer)), name)
         if owner != name:
             raise SpecificationError(f"layers {owner!r} and {name!r} share their weight: it cannot be pruned twice")
         found[name] = layer

@@ -33,10 +33,20 @@ class Mask(nn.Module):
 
 
 def mask_weight(layer: nn.Module) -> Mask:
-    """Put a mask on a layer's weight, all alive, and return it."""
-    mask = Mask(torch.ones_like(layer.weight, dtype=torch.bool))  # type: ignore[arg-type]
-    parametrize.register_parametrization(layer, "weight", mask)
+    """Return the mask on a layer's weight; where there is none, one is put on, all alive."""
+    mask = mask_of(layer)
+    if mask is None:
+        mask = Mask(torch.ones_like(layer.weight, dtype=torch.bool))  # type: ignore[arg-type]
+        parametrize.register_parametrization(layer, "weight", mask)
     return mask
+
+
+def mask_of(layer: nn.Module) -> Mask | None:
+    """Return the mask on a layer's weight, None if there is none or there is something else, too."""
+    parts: Any = layer._modules.get("parametrizations")
+    if parts is None or set(parts) != {"weight"} or len(parts["weight"]) != 1:
+        return None
+    return parts["weight"][0] if isinstance(parts["weight"][0], Mask) else None
 
 
 def original(layer: nn.Module) -> nn.Parameter:

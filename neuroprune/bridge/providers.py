@@ -55,9 +55,7 @@ class SynapticFlow:
             device = next(linear.parameters()).device
             total = linear(*(x.to(device) if isinstance(x, torch.Tensor) else x for x in self.inputs)).sum()
             torch.autograd.grad(total, [p for p in linear.parameters() if p.requires_grad], allow_unused=True)
-        return [
-            {"flow": view.tensor(trace.take()["gradient"])} for view, trace in zip(views, traces, strict=True)
-        ]
+        return [{"flow": view.tensor(trace.take()["gradient"])} for view, trace in zip(views, traces, strict=True)]
 
 
 class HessianGradient:
@@ -106,9 +104,7 @@ class HessianGradient:
                 parts = gradient(inputs, targets, True)
                 dot = sum(((a * g).sum() for a, g in zip(first, parts, strict=True)), torch.zeros(()).to(first[0]))
                 product = [p + h for p, h in zip(product, torch.autograd.grad(dot, weights), strict=True)]
-        return [
-            {"hessian_gradient": torch.where(w < 0, -p, p).detach()} for w, p in zip(weights, product, strict=True)
-        ]
+        return [{"hessian_gradient": torch.where(w < 0, -p, p).detach()} for w, p in zip(weights, product, strict=True)]
 
 
 def _floats(x: Any) -> bool:

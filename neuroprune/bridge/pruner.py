@@ -258,7 +258,7 @@ def prune(
         Its layers get masks.
     rules : sequence of Rule
     activity : function of the moment, optional
-        Runs the model before each step, such as :func:`shown`; rules that need no activity need none.
+        Runs the model before each step, such as :func:`shown`; it is not called if no rule needs to know.
     budget, clock, environment, layers, providers, seed
         As of :class:`Pruner`; without a clock there is a single step.
 
@@ -278,7 +278,7 @@ def prune(
         raise SpecificationError(f"rules need {', '.join(traces)}: give an activity that runs the model")
     substrate = TorchSubstrate(
         model,
-        activity,
+        activity if traces else None,
         traces=traces,
         providers=providers,
         layers=layers,

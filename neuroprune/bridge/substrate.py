@@ -72,7 +72,8 @@ class TorchSubstrate:
     Parameters
     ----------
     module : nn.Module
-        Its dense and convolutional layers get masks (:class:`neuroprune.bridge.masks.Mask`) and are changed in place.
+        Its dense and convolutional layers get masks (:class:`neuroprune.bridge.masks.Mask`) and are changed in place;
+        masks that are there already are taken over, with what is dead.
     activity : function of the moment, optional
         Runs the module, for example trains it for an epoch or shows it calibration data; it may return
         measures such as a loss. Traces are collected while it runs. Without it the module runs elsewhere, within
@@ -139,7 +140,7 @@ class TorchSubstrate:
             self._layers.append(layer)
             self._next_id += layer.ids.numel()
             first_source += layer.view.n_sources
-        self.at_start = sum(layer.ids.numel() for layer in self._layers)
+        self.at_start = sum(int(layer.mask.alive.sum()) for layer in self._layers)
 
     def _layer(self, path: str, view: WeightView, first_source: int, depth: int) -> _Layer:
         name = path or "weight"

@@ -31,8 +31,8 @@ class LayerTraces:
 
     Notes
     -----
-    With :math:`x` the layer's input, :math:`y` its output, and :math:`d = \\partial L/\\partial y` of each sample, whose
-    loss is a mean over samples along the first axis:
+    With :math:`x` the layer's input, :math:`y` its output, and :math:`d = \\partial L/\\partial y` of each sample,
+    where the loss is a mean over samples along the first axis:
 
     - ``usage`` :math:`= E|x_i|`;
     - ``eligibility`` :math:`= E|x_i||y_j|`, the coincidence of pre- and postsynaptic activity and so the rate

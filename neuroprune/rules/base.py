@@ -12,10 +12,12 @@ from neuroprune.core.randomness import Array, Draws
 from neuroprune.core.tables import Tables
 from neuroprune.core.units import Age, Days
 
+Basis = Literal["weights", "activity", "gradients"]
+"""What a rule must know: strengths alone, what the two cells of a connection do, or gradients of a loss."""
 
-Basis = Literal["brain", "local", "data-free", "backprop"]
-"""What a rule rests on: a developing brain that it was calibrated on or is a null hypothesis of; signals of the two
-cells that a connection joins; weights alone; or gradients of a loss."""
+GRADIENTS = frozenset({"retrograde", "gradient", "hessian_gradient", "fisher", "movement"})
+"""Traces that come from gradients of a loss."""
+_OF_WEIGHTS = frozenset({"erdos_renyi", "flow", "newborn"})
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,6 @@ class Rule(BaseModel, ABC):
     """Whether the rule eliminates, and so takes its share of a budget."""
     forms: ClassVar[bool] = False
     """Whether the rule forms connections, and so needs candidates."""
-    basis: ClassVar[Basis] = "brain"
-    """What the rule rests on."""
 
     name: str = ""
     start: Age | None = Field(default=None, alias="from")
@@ -96,6 +96,14 @@ class Rule(BaseModel, ABC):
     def needs(self) -> tuple[str, ...]:
         """Return the traces that this rule, with these parameters, must find."""
         return self.requires
+
+    @property
+    def basis(self) -> Basis:
+        """What the rule must know."""
+        needs = set(self.needs())
+        if needs & GRADIENTS:
+            return "gradients"
+        return "activity" if needs - _OF_WEIGHTS else "weights"
 
     def quota(self, tables: Tables, now: Now) -> float | None:
         """Return the expected number of eliminations in this step, for rules that rank instead of having hazards."""

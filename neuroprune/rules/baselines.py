@@ -10,7 +10,7 @@ from neuroprune.core.clock import Now
 from neuroprune.core.randomness import Array, Draws
 from neuroprune.core.tables import Table, Tables, namespace
 from neuroprune.core.units import PerDay
-from neuroprune.rules.base import Basis, Proposal, Rule
+from neuroprune.rules.base import Proposal, Rule
 from neuroprune.rules.ranking import Ranking
 
 
@@ -18,7 +18,6 @@ class RandomPruning(Ranking):
     """Eliminate inputs at random, the null hypothesis of every selective rule."""
 
     key: ClassVar[str] = "random"
-    basis: ClassVar[Basis] = "data-free"
 
     def quota(self, tables: Tables, now: Now) -> float | None:
         return None
@@ -49,7 +48,6 @@ class WeakestFirst(Ranking):
     """
 
     key: ClassVar[str] = "weakest_first"
-    basis: ClassVar[Basis] = "data-free"
 
     def importance(self, table: Table, draws: Draws) -> Array:
         return table.weight
@@ -66,7 +64,6 @@ class Lamp(Ranking):
     """
 
     key: ClassVar[str] = "lamp"
-    basis: ClassVar[Basis] = "data-free"
 
     def importance(self, table: Table, draws: Draws) -> Array:
         xp = namespace(table.ids)
@@ -93,7 +90,6 @@ class RandomRegrowth(Rule):
 
     key: ClassVar[str] = "random_regrowth"
     forms: ClassVar[bool] = True
-    basis: ClassVar[Basis] = "data-free"
 
     rate: PerDay = Field(ge=0)
     weight: float = Field(default=1.0, gt=0)

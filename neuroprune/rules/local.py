@@ -6,7 +6,6 @@ from pydantic import Field
 
 from neuroprune.core.randomness import Array, Draws
 from neuroprune.core.tables import Table, namespace, row_max, row_sum, source_sum
-from neuroprune.rules.base import Basis
 from neuroprune.rules.ranking import Ranking, Scope
 
 
@@ -35,7 +34,6 @@ class Trophic(Ranking):
     """
 
     key: ClassVar[str] = "trophic"
-    basis: ClassVar[Basis] = "local"
 
     use: str = "drive"
     worth: str = "retrograde"
@@ -63,7 +61,6 @@ class WinnerRelative(Ranking):
     """
 
     key: ClassVar[str] = "winner_relative"
-    basis: ClassVar[Basis] = "local"
 
     signal: str = "usage"
 
@@ -92,7 +89,6 @@ class UseItOrLoseIt(Ranking):
     """
 
     key: ClassVar[str] = "use_it_or_lose_it"
-    basis: ClassVar[Basis] = "local"
 
     scope: Scope = "table"
     signal: str = "eligibility"
@@ -115,7 +111,6 @@ class Wanda(Ranking):
 
     key: ClassVar[str] = "wanda"
     requires: ClassVar[tuple[str, ...]] = ("drive",)
-    basis: ClassVar[Basis] = "local"
 
     scope: Scope = "cell"
 
@@ -133,16 +128,15 @@ class DualConstraint(Ranking):
 
     Notes
     -----
-    Importance :math:`(|w_{ij}| / \\sum_k |w_{ik}| + |w_{ij}| / \\sum_k |w_{kj}|)\\,\\lVert x_j\\rVert^a`: the sums are over
-    the living inputs of cell :math:`i` and over the living targets of neuron :math:`j`. This is relative importance
-    and activations (Zhang et al. 2024, ICLR, "Plug-and-play"), there after training, in each layer by itself and at
-    once; dual constraints on axon and muscle fibre are the model of the neuromuscular junction (Rasmussen & Willshaw
-    1993, Biol. Cybern. 68:409).
+    Importance :math:`(|w_{ij}| / \\sum_k |w_{ik}| + |w_{ij}| / \\sum_k |w_{kj}|)\\,\\lVert x_j\\rVert^a`: the sums are
+    over the living inputs of cell :math:`i` and over the living targets of neuron :math:`j`. This is relative
+    importance and activations (Zhang et al. 2024, "Plug-and-play", ICLR), there after training, in each layer by
+    itself and at once; dual constraints on axon and muscle fibre are the model of the neuromuscular junction
+    (Rasmussen & Willshaw 1993, Biol. Cybern. 68:409).
     """
 
     key: ClassVar[str] = "dual_constraint"
     requires: ClassVar[tuple[str, ...]] = ("drive",)
-    basis: ClassVar[Basis] = "local"
 
     scope: Scope = "table"
     activity: float = Field(default=0.5, ge=0)

@@ -9,7 +9,7 @@ from pydantic import Field
 from neuroprune.core.clock import Now
 from neuroprune.core.randomness import Draws
 from neuroprune.core.tables import Tables, namespace
-from neuroprune.rules.base import Basis, Proposal, Rule
+from neuroprune.rules.base import Proposal, Rule
 from neuroprune.rules.select import largest
 
 
@@ -36,7 +36,6 @@ class Regrowth(Rule):
     key: ClassVar[str] = "regrowth"
     produces: ClassVar[tuple[str, ...]] = ("newborn",)
     forms: ClassVar[bool] = True
-    basis: ClassVar[Basis] = "backprop"
 
     share: float = Field(default=0.3, ge=0, le=1)
     by: str = "gradient"

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from neuroprune.core.randomness import Array, Draws
 from neuroprune.core.tables import Table, namespace
-from neuroprune.rules.base import Basis
 from neuroprune.rules.ranking import Ranking
 
 
@@ -23,7 +22,6 @@ class Snip(Ranking):
 
     key: ClassVar[str] = "snip"
     requires: ClassVar[tuple[str, ...]] = ("gradient",)
-    basis: ClassVar[Basis] = "backprop"
 
     def importance(self, table: Table, draws: Draws) -> Array:
         return namespace(table.ids).abs(table.weight * table.full("gradient"))
@@ -40,7 +38,6 @@ class Grasp(Ranking):
 
     key: ClassVar[str] = "grasp"
     requires: ClassVar[tuple[str, ...]] = ("hessian_gradient",)
-    basis: ClassVar[Basis] = "backprop"
 
     def importance(self, table: Table, draws: Draws) -> Array:
         return table.weight * table.full("hessian_gradient")
@@ -58,7 +55,6 @@ class SynFlow(Ranking):
 
     key: ClassVar[str] = "synflow"
     requires: ClassVar[tuple[str, ...]] = ("flow",)
-    basis: ClassVar[Basis] = "data-free"
 
     def importance(self, table: Table, draws: Draws) -> Array:
         return table.weight * table.full("flow")
@@ -75,7 +71,6 @@ class Fisher(Ranking):
 
     key: ClassVar[str] = "fisher"
     requires: ClassVar[tuple[str, ...]] = ("fisher",)
-    basis: ClassVar[Basis] = "backprop"
 
     def importance(self, table: Table, draws: Draws) -> Array:
         return 0.5 * table.weight**2 * table.full("fisher")
@@ -92,7 +87,6 @@ class Movement(Ranking):
 
     key: ClassVar[str] = "movement"
     requires: ClassVar[tuple[str, ...]] = ("movement",)
-    basis: ClassVar[Basis] = "backprop"
 
     def importance(self, table: Table, draws: Draws) -> Array:
         return table.full("movement")

@@ -105,7 +105,7 @@ def select(
     for table, proposal in zip(tables, proposals, strict=True):
         if proposal.hazard is None:
             raise SpecificationError(
-                f"a rule gave no hazard for table {table.name!r}, and has no quota to run freely: it needs a rate, or a "
+                f"a rule gave no hazard for table {table.name!r}, and has no quota to run freely: it needs a rate or a "
                 "budget"
             )
         xp = namespace(table.ids)

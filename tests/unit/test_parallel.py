@@ -17,9 +17,9 @@ import pytest
 import toy_system
 
 from neuroprune.core.errors import EngineError, RecordError, SpecificationError
+from neuroprune.core.workers import Tell, work_in_processes
 from neuroprune.development import Progress
 from neuroprune.experiments import Job, Run, load_experiment, parallel, record_path, run, run_jobs, run_seeds
-from neuroprune.core.workers import Tell, work_in_processes
 
 
 @pytest.fixture
