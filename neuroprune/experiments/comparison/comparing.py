@@ -71,8 +71,6 @@ class Comparison:
     ----------
     setting : Setting
     trials : tuple of Trial
-    seconds : float
-        Processor time of all trials.
     """
 
     setting: Setting
@@ -107,7 +105,7 @@ class Comparison:
         the baseline that has: nothing is chosen on test images.
         """
         chosen: dict[str, list[Trial]] = {}
-        for (method, _), trials in self._groups(sparsity).items():
+        for (method, _), trials in self.grid(sparsity).items():
             best = chosen.get(method)
             if best is None or _validation(trials) > _validation(best):
                 chosen[method] = trials
@@ -117,10 +115,7 @@ class Comparison:
         return [_row(trials, reference, measure) for trials in order]
 
     def grid(self, sparsity: float) -> dict[tuple[str, str], list[Trial]]:
-        """Return the trials at a sparsity by method and schedule."""
-        return self._groups(sparsity)
-
-    def _groups(self, sparsity: float) -> dict[tuple[str, str], list[Trial]]:
+        """Return the trials at a sparsity by method and schedule, in the order of seeds."""
         groups: dict[tuple[str, str], list[Trial]] = {}
         for trial in self.trials:
             if trial.sparsity == sparsity and trial.method != "dense":
