@@ -88,6 +88,10 @@ class WeightView(ABC):
         Each place at which a filter is put is a sample.
         """
 
+    @abstractmethod
+    def n_samples(self, post: torch.Tensor) -> int:
+        """Return the length of the axis of samples of the output, 1 if it has none."""
+
 
 class DenseView(WeightView):
     """Of a Linear layer."""
@@ -134,6 +138,10 @@ class DenseView(WeightView):
         """Return it with all leading axes as one."""
         return post.reshape(-1, self.n_post)
 
+    def n_samples(self, post: torch.Tensor) -> int:
+        """Return the length of the first axis, if it is not the last."""
+        return len(post) if post.ndim > 1 else 1
+
 
 class ConvolutionView(WeightView):
     """Of a convolution in 1, 2 or 3 dimensions: each filter is a cell with its weights, at all places, as inputs."""
@@ -179,6 +187,10 @@ class ConvolutionView(WeightView):
     def by_unit(self, post: torch.Tensor) -> torch.Tensor:
         """Return it with images and places as one axis."""
         return self._batched(post).movedim(1, -1).reshape(-1, self.n_post)
+
+    def n_samples(self, post: torch.Tensor) -> int:
+        """Return the number of images."""
+        return len(self._batched(post))
 
     def _batched(self, values: torch.Tensor) -> torch.Tensor:
         return values if values.ndim == len(self.kernel) + 2 else values[None]

@@ -68,6 +68,9 @@ def bake(module: nn.Module) -> None:
     values = {name: getattr(module, name).detach().clone() for name in parts}
     module.__class__ = type(module).__bases__[0]
     del module._modules["parametrizations"]
+    # The weight of a plain layer comes first, and optimizers number parameters in their order.
+    behind = dict(module._parameters) if "weight" in values else {}
+    module._parameters = {k: v for k, v in module._parameters.items() if k not in behind}
     for name, value in values.items():
         originals = list(parts[name].parameters(recurse=False))
         if not originals:
@@ -77,6 +80,7 @@ def bake(module: nn.Module) -> None:
             module.register_parameter(name, originals[0])
         else:
             module.register_parameter(name, nn.Parameter(value, any(p.requires_grad for p in originals)))
+    module._parameters.update(behind)
 
 
 def bake_all(model: nn.Module) -> None:

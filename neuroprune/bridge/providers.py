@@ -31,7 +31,7 @@ class SynapticFlow:
     training mode normalisation would subtract the flow (Tanaka et al. 2020, arXiv:2006.05467).
     """
 
-    produces = ("flow",)
+    produces: tuple[str, ...] = ("flow",)
 
     def __init__(self, example_inputs: tuple[Any, ...]) -> None:
         self.inputs = tuple(torch.ones_like(x[:1], dtype=torch.float64) if _floats(x) else x for x in example_inputs)
@@ -75,7 +75,7 @@ class HessianGradient:
     A copy is run, in the mode that the module is in (Wang, Zhang & Grosse 2020, arXiv:2002.07376).
     """
 
-    produces = ("hessian_gradient",)
+    produces: tuple[str, ...] = ("hessian_gradient",)
 
     def __init__(
         self, batches: Iterable[tuple[Any, Any]], loss: MeanLoss = functional.cross_entropy, temperature: float = 200.0

@@ -233,8 +233,8 @@ class Pruner:
         SpecificationError
             If steps are missing, so that the budget is not met yet.
         """
+        _ = self.record  # before anything is taken off: it may be refused
         self._unwatch()
-        _ = self.record
         return self._substrate.finalize()
 
 

@@ -45,7 +45,8 @@ class LayerTraces:
     - ``movement`` :math:`= -\\sum_t w\\,\\partial L_t/\\partial w` over all batches that were seen since the start.
 
     In a convolution :math:`y_j` is filter j at one place, :math:`x_i` what its weight i sees from there, and each
-    place counts as a sample in means of activity. A loss that is scaled (mixed precision) scales what comes back.
+    place counts as a sample in means of activity. A loss that is scaled (mixed precision) scales what comes back. Of a layer
+    that is called several times in a pass, each call counts as a pass of its own: its gradient is the mean over calls.
     """
 
     def __init__(self, name: str, view: WeightView, device: torch.device, wanted: Collection[str]) -> None:
@@ -84,7 +85,7 @@ class LayerTraces:
             output.register_hook(lambda error: self._back(x, error))
 
     def _back(self, x: torch.Tensor, error: torch.Tensor) -> None:
-        n = len(error)
+        n = self.view.n_samples(error)
         self.samples += n
         d = _wide(error.detach()).to(x.dtype) * n
         if "retrograde" in self.wanted:

@@ -60,7 +60,7 @@ class Lamp(Ranking):
     -----
     The importance of a weight is :math:`w^2 / \\sum_{v: |v| \\ge |w|} v^2` over the living weights of its table (Lee et
     al. 2021, arXiv:2010.07611): the strongest of every table has 1, so that no table is emptied before all have
-    one left. Equals have the same importance.
+    one left. Equals share their importance: k strongest have 1/k each.
     """
 
     key: ClassVar[str] = "lamp"

@@ -34,7 +34,7 @@ class Ranking(Rule):
     Notes
     -----
     In a step, the expected number of eliminations of a rule that runs freely is :math:`n (1 - e^{-h\\,dt})` of
-    :math:`n` living inputs. Inputs that were formed in the same step are spared where others can go.
+    :math:`n` living inputs. Inputs that were formed in the same step do not go.
 
     With the scope ``erdos_renyi`` the density of a table is proportional to
     :math:`(n_{in} + n_{out} + \\sum_d k_d) / (n_{in} n_{out} \\prod_d k_d)` with the extents :math:`k_d` of a kernel,
@@ -132,7 +132,8 @@ def allotment(tables: Tables, budget: int, raw: Sequence[float]) -> list[int]:
     alive = [table.n_alive() for table in tables]
     keep = sum(alive) - budget
     slots = [_slots(table) for table in tables]
-    sizes = [n * r for (n, _), r in zip(slots, raw, strict=True)]
+    # Tables of density 0 keep what no other can: the budget is met all the same.
+    sizes = [n * max(r, 1e-100) for (n, _), r in zip(slots, raw, strict=True)]
     full: set[int] = set()
     while True:
         free = [k for k in range(len(alive)) if k not in full]

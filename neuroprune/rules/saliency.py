@@ -81,8 +81,8 @@ class Movement(Ranking):
 
     Notes
     -----
-    Importance :math:`-\\sum_t w_t\\,\\partial L_t/\\partial w` over the training so far (Sanh, Wolf & Rush 2020,
-    arXiv:2005.07683).
+    Importance :math:`-\\sum_t w_t\\,\\partial L_t/\\partial w` over the training steps in which traces were collected
+    so far (Sanh, Wolf & Rush 2020, arXiv:2005.07683, sum over all of them).
     """
 
     key: ClassVar[str] = "movement"
