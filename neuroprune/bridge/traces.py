@@ -45,8 +45,8 @@ class LayerTraces:
     - ``movement`` :math:`= -\\sum_t w\\,\\partial L_t/\\partial w` over all batches that were seen since the start.
 
     In a convolution :math:`y_j` is filter j at one place, :math:`x_i` what its weight i sees from there, and each
-    place counts as a sample in means of activity. A loss that is scaled (mixed precision) scales what comes back. Of a layer
-    that is called several times in a pass, each call counts as a pass of its own: its gradient is the mean over calls.
+    place counts as a sample in means of activity. A loss that is scaled (mixed precision) scales what comes back. Of a
+    layer that is called several times in a pass, each call counts as a pass: its gradient is the mean over calls.
     """
 
     def __init__(self, name: str, view: WeightView, device: torch.device, wanted: Collection[str]) -> None:
