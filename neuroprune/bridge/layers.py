@@ -171,6 +171,14 @@ class ConvolutionView(WeightView):
         size = (self.n_post, self.n_sources // self.layer.groups, *self.kernel)
         return self.matrix(self.gradient(pre, size, self._batched(post), **self._steps()))
 
+    def usage(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+        """Return the sum over places, the same for all filters of a group, of which one is enough to find it."""
+        groups, post = self.layer.groups, self._batched(post)
+        ones = torch.ones_like(post[:, :1]).expand(-1, groups, *post.shape[2:])
+        size = (groups, self.n_sources // groups, *self.kernel)
+        found = self.gradient(self._padded(self._batched(pre)), size, ones, **self._steps())
+        return found.reshape(groups, -1).repeat_interleave(self.n_post // groups, 0)
+
     def squared_coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
         """Return the sum over images of the square of the sum over places."""
         each = torch.func.vmap(lambda x, y: self.coincidence(x[None], y[None]))
@@ -226,6 +234,14 @@ class TransposedView(ConvolutionView):
             self._batched(post), size, self._batched(pre), padding=self.layer.padding, **self._steps()
         )
         return self.matrix(found)
+
+    def usage(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+        """Return the sum over places, the same for all filters of a group, of which one is enough to find it."""
+        groups, post = self.layer.groups, self._batched(post)
+        ones = torch.ones_like(post[:, :1]).expand(-1, groups, *post.shape[2:])
+        size = (self.n_sources, 1, *self.kernel)
+        found = self.gradient(ones, size, self._batched(pre), padding=self.layer.padding, **self._steps())
+        return found.reshape(groups, -1).repeat_interleave(self.n_post // groups, 0)
 
 
 def view_of(layer: nn.Module) -> WeightView:

@@ -30,7 +30,7 @@ def compare(
         str, typer.Option(metavar="SHARES", help="Shares of the weights that go, with commas between.")
     ] = "0.9,0.95,0.98",
     seeds: Annotated[int, typer.Option(min=1, metavar="K", help="Networks, with the seeds 0 to K - 1.")] = 3,
-    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs of training, for every method.")] = 20,
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs of training, for every method.")] = 15,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N")] = 64,
     lr: Annotated[
         float | None, typer.Option(metavar="RATE", help="Learning rate.  [default: that of the model]")

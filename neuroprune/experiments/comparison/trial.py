@@ -69,7 +69,7 @@ class Setting:
 
     data: str = "digits"
     model: str = "lenet300"
-    epochs: int = 20
+    epochs: int = 15
     batch_size: int = 64
     lr: float | None = None
     images: int | None = None
