@@ -1,5 +1,6 @@
 """The development loop, the only one: sample, surround, decide, apply, record."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from neuroprune.core.clock import Clock, Course, Now, course_done, format_age
+from neuroprune.core.clock import COURSES, Clock, Course, Now, course_done, format_age
 from neuroprune.core.errors import BudgetError, RecordError, SpecificationError
 from neuroprune.core.randomness import Array, Draws
-from neuroprune.core.tables import Decision, Tables
+from neuroprune.core.tables import Tables
 from neuroprune.environment.base import Environment, State
 from neuroprune.record import Record, Recorder, read_checkpoint, to_tree, write_record
 from neuroprune.rules import fingerprint
@@ -86,25 +87,56 @@ class Budget:
 
     Parameters
     ----------
-    sparsity : float
-        Fraction of the connections alive at the start that must be gone at the end.
-    course : {"decreasing", "constant", "increasing"}
+    sparsity : float, optional
+        Fraction of the connections alive at the start that must be gone at the end; this or `connections`.
+    course : {"decreasing", "constant", "increasing", "cubic", "pulse", "at_once"}
     steepness : float
         See :func:`neuroprune.core.clock.course_done`.
+    start, stop : float
+        Progress of the development between which the course runs.
+    connections : int, optional
+        How many may be left at the end.
+
+    Raises
+    ------
+    SpecificationError
+        If a value makes no sense.
     """
 
-    sparsity: float
+    sparsity: float | None = None
     course: Course = "decreasing"
     steepness: float = 8.0
+    start: float = 0.0
+    stop: float = 1.0
+    connections: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sparsity <= 1:
+        if (self.sparsity is None) == (self.connections is None):
+            raise SpecificationError("a budget is either a sparsity or a number of connections")
+        if self.sparsity is not None and not 0 <= self.sparsity <= 1:
             raise SpecificationError(f"sparsity is {self.sparsity!r}: it must lie between 0 and 1")
+        if self.connections is not None and self.connections < 0:
+            raise SpecificationError(f"a budget of {self.connections} connections: it must be 0 or more")
+        if self.course not in COURSES:
+            raise SpecificationError(f"course is {self.course!r}: it must be one of {', '.join(COURSES)}")
+        if not 0 < self.steepness < math.inf:
+            raise SpecificationError(f"steepness is {self.steepness!r}: it must be above 0")
+        if not 0 <= self.start < self.stop <= 1:
+            raise SpecificationError(
+                f"the course runs from {self.start:g} to {self.stop:g} of the development: these must be in order, "
+                "between 0 and 1"
+            )
+
+    def left(self, at_start: int) -> int:
+        """Return how many of the connections alive at the start may live at the end."""
+        if self.connections is not None:
+            return min(at_start, self.connections)
+        return at_start - round((self.sparsity or 0.0) * at_start)
 
     def living(self, at_start: int, progress: float) -> int:
         """Return how many of the connections alive at the start may live at this progress."""
-        gone = round(self.sparsity * at_start)
-        return at_start - round(gone * course_done(self.course, progress, self.steepness))
+        u = min(1.0, max(0.0, (progress - self.start) / (self.stop - self.start)))
+        return at_start - round((at_start - self.left(at_start)) * course_done(self.course, u, self.steepness))
 
 
 @dataclass(frozen=True)
@@ -122,23 +154,8 @@ Rules = Sequence[Rule] | Callable[[float], Sequence[Rule]]
 Environments = Sequence[Environment] | Callable[[float], Sequence[Environment]]
 
 
-def develop(
-    substrate: Substrate,
-    rules: Rules,
-    *,
-    clock: Clock,
-    seed: int,
-    environment: Environments = (),
-    budget: Budget | None = None,
-    ages: Sequence[float] = (),
-    traces: Sequence[str] = (),
-    path: Path | None = None,
-    config: Mapping[str, Any] | None = None,
-    resume: bool = False,
-    checkpoint_every: float = 5.0,
-    progress: Callable[[Progress], None] | None = None,
-) -> Record:
-    """Let a network develop under a list of rules and return the record of it.
+class Development:
+    """A network that develops under a list of rules, step by step.
 
     Parameters
     ----------
@@ -166,6 +183,142 @@ def develop(
         Go on from the checkpoint at `path`.
     checkpoint_every : float
         Least wall time between checkpoints in seconds; 0 writes one after every step.
+
+    Raises
+    ------
+    SpecificationError
+        If a rule or environment needs a trace that nothing provides, or two of them share a name.
+    BudgetError
+        If a budget is given and no rule prunes.
+    RecordError
+        If a checkpoint does not belong to this run, or the record cannot be written.
+    """
+
+    def __init__(
+        self,
+        substrate: Substrate,
+        rules: Rules,
+        *,
+        clock: Clock,
+        seed: int,
+        environment: Environments = (),
+        budget: Budget | None = None,
+        ages: Sequence[float] = (),
+        traces: Sequence[str] = (),
+        path: Path | None = None,
+        config: Mapping[str, Any] | None = None,
+        resume: bool = False,
+        checkpoint_every: float = 5.0,
+    ) -> None:
+        self.substrate, self.clock, self.seed, self.budget = substrate, clock, seed, budget
+        self._rules_at = rules if callable(rules) else lambda age, fixed=tuple(rules): fixed
+        self._environment_at = environment if callable(environment) else lambda age, fixed=tuple(environment): fixed
+        self._pruning_ends = _check(substrate, self._rules_at, self._environment_at, clock, traces, budget)
+        self._snapshots = {0, clock.n_steps, *_steps(clock, ages)}
+        self._path, self._checkpoint_every = path, checkpoint_every
+        identity = {"seed": seed, "config": dict(config or {}), "provenance": substrate.provenance()}
+        own = {r.name: mark for r in self._rules_at(clock.start) if (mark := fingerprint(r)) is not None}
+        if own:
+            identity["rule_files"] = own
+        self._surroundings: dict[str, State]
+        if resume:
+            if path is None:
+                raise RecordError("nothing to resume: no path was given")
+            self.next_step, self._recorder, state, self._surroundings = read_checkpoint(path, identity)
+            substrate.restore(state)
+        else:
+            self.next_step = 0
+            tables = substrate.tables()
+            self._recorder = Recorder(substrate.name, tables, clock, traces, identity)
+            begin = ((e, Draws(seed, e.name, 0)) for e in self._environment_at(clock.start))
+            self._surroundings = {e.name: e.begin(tables, draws) for e, draws in begin}
+            self._save()
+        self._saved = time.monotonic()
+
+    @property
+    def done(self) -> bool:
+        """Whether every step was made."""
+        return self.next_step == self.clock.n_steps
+
+    def step(self) -> Progress:
+        """Make the next step: sample, surround, decide, apply, record.
+
+        Raises
+        ------
+        BudgetError
+            If the budget cannot be met.
+        SpecificationError
+            If the development is done.
+        """
+        if self.done:
+            raise SpecificationError(f"all {self.clock.n_steps} steps of the development were made")
+        now = next(self.clock.moments(self.next_step))
+        acting = _acting(self._rules_at, now.age)
+        tables, measures = self._observe(now, acting)
+        at_start, decisions = self._recorder.at_start, []
+        progress = 1.0 if now.step >= self._pruning_ends else now.progress
+        for position, rule in enumerate(acting):
+            share = _share(self.budget, at_start, progress, tables, acting[position:]) if rule.prunes else None
+            decision = decide(rule, tables, now, Draws(self.seed, rule.name, now.step), share)
+            decisions.append((tables, decision))
+            tables = tables.after(decision)
+        if self.budget is not None and now.step == self.clock.n_steps - 1:
+            _check_budget(self.budget, at_start, tables.n_alive())
+        self.substrate.apply(tables)
+        self._recorder.step(now, decisions, tables, measures)
+        self.next_step += 1
+        return Progress(self.next_step, self.clock.n_steps, now.age + now.dt, tables.n_alive(), measures)
+
+    def checkpoint(self) -> None:
+        """Write the record so far, if there is a path and the last time was long enough ago."""
+        if self._path is not None and time.monotonic() - self._saved >= self._checkpoint_every:
+            self._save()
+            self._saved = time.monotonic()
+
+    def finish(self) -> Record:
+        """Look at the network a last time, and return the record of all steps, which is written where it belongs."""
+        if not self.done:
+            raise SpecificationError(f"{self.next_step} of {self.clock.n_steps} steps of the development were made")
+        clock = self.clock
+        last = Now(clock.n_steps, clock.age(clock.n_steps), clock.step, 1.0)
+        self._observe(last, _acting(self._rules_at, last.age))
+        if self._path is not None:
+            write_record(self._path, self._recorder)
+        return Record(to_tree(self._recorder))
+
+    def _observe(self, now: Now, acting: Sequence[Rule]) -> tuple[Tables, dict[str, float]]:
+        """Sample, advance what surrounds, and keep a snapshot if one is due."""
+        activity = self.substrate.sample(now)
+        tables = self.substrate.tables().with_traces(activity.traces)
+        measures = {**self.substrate.measures(tables), **activity.measures}
+        for env in self._environment_at(now.age):
+            draws = Draws(self.seed, env.name, now.step)
+            self._surroundings[env.name], given = env.advance(self._surroundings[env.name], tables, now, draws)
+            tables = tables.with_traces(given)
+        if now.step in self._snapshots:
+            seen = _with_produced(tables, acting, now, self.seed)
+            self._recorder.snapshot(now.age, seen, measures, activity.spikes, self._surroundings)
+        return tables, measures
+
+    def _save(self) -> None:
+        if self._path is not None:
+            checkpoint = (self.next_step, self.substrate.state(), self._surroundings)
+            write_record(self._path, self._recorder, checkpoint=checkpoint)
+
+
+def develop(
+    substrate: Substrate,
+    rules: Rules,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> Record:
+    """Let a network develop under a list of rules and return the record of it.
+
+    Parameters
+    ----------
+    substrate, rules, **options
+        As of :class:`Development`; `clock` and `seed` are needed.
     progress : function, optional
         Called after every step.
 
@@ -175,16 +328,19 @@ def develop(
 
     Raises
     ------
-    SpecificationError
-        If a rule or environment needs a trace that nothing provides, or two of them share a name.
-    BudgetError
-        If the budget cannot be met.
-    RecordError
-        If a checkpoint does not belong to this run, or the record cannot be written.
+    SpecificationError, BudgetError, RecordError
+        As :class:`Development`.
     """
-    rules_at = rules if callable(rules) else lambda age, fixed=tuple(rules): fixed
-    environment_at = environment if callable(environment) else lambda age, fixed=tuple(environment): fixed
-    pruning_ends = _check(substrate, rules_at, environment_at, clock, traces, budget)
+    development = Development(substrate, rules, **options)
+    while not development.done:
+        made = development.step()
+        if progress is not None:
+            progress(made)
+        development.checkpoint()
+    return development.finish()
+
+
+def _steps(clock: Clock, ages: Sequence[float]) -> set[int]:
     on_step = {clock.age(k): k for k in range(clock.n_steps + 1)}
     for age in ages:
         if round(age, 9) not in on_step:
@@ -192,70 +348,7 @@ def develop(
                 f"record age {format_age(age)} is not a step between {format_age(clock.start)} and "
                 f"{format_age(clock.stop)}"
             )
-    snapshots = {0, clock.n_steps, *(on_step[round(a, 9)] for a in ages)}
-    identity = {"seed": seed, "config": dict(config or {}), "provenance": substrate.provenance()}
-    own = {r.name: mark for r in rules_at(clock.start) if (mark := fingerprint(r)) is not None}
-    if own:
-        identity["rule_files"] = own
-
-    if resume:
-        if path is None:
-            raise RecordError("nothing to resume: no path was given")
-        first, recorder, state, surroundings = read_checkpoint(path, identity)
-        substrate.restore(state)
-    else:
-        first = 0
-        recorder = Recorder(substrate.name, substrate.tables(), clock, traces, identity)
-        surroundings: dict[str, State] = {
-            e.name: e.begin(substrate.tables(), Draws(seed, e.name, 0)) for e in environment_at(clock.start)
-        }
-
-    def save(next_step: int) -> None:
-        if path is not None:
-            write_record(path, recorder, checkpoint=(next_step, substrate.state(), surroundings))
-
-    def observe(now: Now, acting: Sequence[Rule]) -> tuple[Tables, dict[str, float]]:
-        """Sample, advance what surrounds, and keep a snapshot if one is due."""
-        activity = substrate.sample(now)
-        tables = substrate.tables().with_traces(activity.traces)
-        measures = {**substrate.measures(tables), **activity.measures}
-        for env in environment_at(now.age):
-            draws = Draws(seed, env.name, now.step)
-            surroundings[env.name], given = env.advance(surroundings[env.name], tables, now, draws)
-            tables = tables.with_traces(given)
-        if now.step in snapshots:
-            seen = _with_produced(tables, acting, now, seed)
-            recorder.snapshot(now.age, seen, measures, activity.spikes, surroundings)
-        return tables, measures
-
-    if not resume:
-        save(0)
-    saved = time.monotonic()
-    for now in clock.moments(first):
-        acting = _acting(rules_at, now.age)
-        tables, measures = observe(now, acting)
-        decisions: list[tuple[Tables, Decision]] = []
-        progressed = 1.0 if now.step >= pruning_ends else now.progress
-        for position, rule in enumerate(acting):
-            share = _share(budget, recorder.at_start, progressed, tables, acting[position:]) if rule.prunes else None
-            decision = decide(rule, tables, now, Draws(seed, rule.name, now.step), share)
-            decisions.append((tables, decision))
-            tables = tables.after(decision)
-        if budget is not None and now.step == clock.n_steps - 1:
-            _check_budget(budget, recorder.at_start, tables.n_alive())
-        substrate.apply(tables)
-        recorder.step(now, decisions, tables, measures)
-        if progress is not None:
-            progress(Progress(now.step + 1, clock.n_steps, now.age + now.dt, tables.n_alive(), measures))
-        if path is not None and time.monotonic() - saved >= checkpoint_every:
-            save(now.step + 1)
-            saved = time.monotonic()
-
-    last = Now(clock.n_steps, clock.age(clock.n_steps), clock.step, 1.0)
-    observe(last, _acting(rules_at, last.age))
-    if path is not None:
-        write_record(path, recorder)
-    return Record(to_tree(recorder))
+    return {on_step[round(age, 9)] for age in ages}
 
 
 def _acting(rules_at: Callable[[float], Sequence[Rule]], age: float) -> list[Rule]:
@@ -314,7 +407,7 @@ def _check(
             f"rule {unpruned!r} forms connections after the last rule that prunes has acted, so no budget can be kept: "
             "put it before that rule, or let it end earlier"
         )
-    if budget is not None and budget.sparsity > 0 and pruning_ends < 0:
+    if budget is not None and budget.sparsity != 0 and pruning_ends < 0:
         raise BudgetError("a budget is given, but no rule prunes at any age")
     for trace in traces:
         if trace not in ever:

@@ -5,6 +5,8 @@ try:
 except ModuleNotFoundError:
     raise ModuleNotFoundError("neuroprune.bridge needs torch: pip install 'neuroprune[bridge]'") from None
 
+from neuroprune.bridge.pruner import Pruner, prune, shown
 from neuroprune.bridge.substrate import TorchSubstrate
+from neuroprune.development import Budget
 
-__all__ = ["TorchSubstrate"]
+__all__ = ["Budget", "Pruner", "TorchSubstrate", "prune", "shown"]

@@ -9,12 +9,15 @@ from torch import nn
 from torch.nn import functional, grad
 from torch.nn.utils import parametrize
 
+from neuroprune.bridge.masks import mask_of, original
 from neuroprune.core.errors import SpecificationError
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 PRUNABLE = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)
 """Kinds of layers whose weight can be pruned."""
+_CHUNK = 16
+"""Samples whose gradients are held at once."""
 
 
 class WeightView(ABC):
@@ -57,6 +60,23 @@ class WeightView(ABC):
             this is the gradient of the weight.
         """
 
+    @abstractmethod
+    def squared_coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+        """Return the sum over samples of the square of what :meth:`coincidence` gives for each alone.
+
+        The first axis is that of the samples.
+        """
+
+    @property
+    @abstractmethod
+    def extents(self) -> tuple[int, ...]:
+        """Outputs, inputs that each of them sees, and the extents of a kernel."""
+
+    @property
+    def erdos_renyi(self) -> float:
+        """Density of a random graph of these extents, up to a factor that all layers share."""
+        return sum(self.extents) / math.prod(self.extents)
+
     def usage(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
         """Return the sum of presynaptic values that each weight sees, broadcastable to (n_post, n_slots)."""
         return self.coincidence(pre, torch.ones_like(post))
@@ -67,6 +87,10 @@ class WeightView(ABC):
 
         Each place at which a filter is put is a sample.
         """
+
+    @abstractmethod
+    def n_samples(self, post: torch.Tensor) -> int:
+        """Return the length of the axis of samples of the output, 1 if it has none."""
 
 
 class DenseView(WeightView):
@@ -91,6 +115,21 @@ class DenseView(WeightView):
         """Return the sum of outer products."""
         return self.by_unit(post).T @ pre.reshape(-1, self.n_slots)
 
+    def squared_coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+        """Return the sum of squared outer products, of sequences after the sum over their places."""
+        if pre.ndim <= 2:
+            return self.coincidence(pre.square(), post.square())
+        pre, post = pre.reshape(len(pre), -1, self.n_slots), post.reshape(len(post), -1, self.n_post)
+        total = pre.new_zeros(self.n_post, self.n_slots)
+        for x, y in zip(pre.split(_CHUNK), post.split(_CHUNK), strict=True):
+            total += (y.transpose(1, 2) @ x).square().sum(0)
+        return total
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """Outputs and inputs."""
+        return self.n_post, self.n_slots
+
     def usage(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
         """Return the sum over samples, the same for all units, shape (1, n_slots)."""
         return pre.reshape(-1, self.n_slots).sum(0, keepdim=True)
@@ -98,6 +137,10 @@ class DenseView(WeightView):
     def by_unit(self, post: torch.Tensor) -> torch.Tensor:
         """Return it with all leading axes as one."""
         return post.reshape(-1, self.n_post)
+
+    def n_samples(self, post: torch.Tensor) -> int:
+        """Return the length of the first axis, if it is not the last."""
+        return len(post) if post.ndim > 1 else 1
 
 
 class ConvolutionView(WeightView):
@@ -128,9 +171,34 @@ class ConvolutionView(WeightView):
         size = (self.n_post, self.n_sources // self.layer.groups, *self.kernel)
         return self.matrix(self.gradient(pre, size, self._batched(post), **self._steps()))
 
+    def usage(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+        """Return the sum over places, the same for all filters of a group, of which one is enough to find it."""
+        groups, post = self.layer.groups, self._batched(post)
+        ones = torch.ones_like(post[:, :1]).expand(-1, groups, *post.shape[2:])
+        size = (groups, self.n_sources // groups, *self.kernel)
+        found = self.gradient(self._padded(self._batched(pre)), size, ones, **self._steps())
+        return found.reshape(groups, -1).repeat_interleave(self.n_post // groups, 0)
+
+    def squared_coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+        """Return the sum over images of the square of the sum over places."""
+        each = torch.func.vmap(lambda x, y: self.coincidence(x[None], y[None]))
+        total = pre.new_zeros(self.n_post, self.n_slots)
+        for x, y in zip(self._batched(pre).split(_CHUNK), self._batched(post).split(_CHUNK), strict=True):
+            total += each(x, y).square().sum(0)
+        return total
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """Filters, channels that each sees, and the kernel."""
+        return self.n_post, self.n_sources // self.layer.groups, *self.kernel
+
     def by_unit(self, post: torch.Tensor) -> torch.Tensor:
         """Return it with images and places as one axis."""
         return self._batched(post).movedim(1, -1).reshape(-1, self.n_post)
+
+    def n_samples(self, post: torch.Tensor) -> int:
+        """Return the number of images."""
+        return len(self._batched(post))
 
     def _batched(self, values: torch.Tensor) -> torch.Tensor:
         return values if values.ndim == len(self.kernel) + 2 else values[None]
@@ -167,6 +235,14 @@ class TransposedView(ConvolutionView):
         )
         return self.matrix(found)
 
+    def usage(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+        """Return the sum over places, the same for all filters of a group, of which one is enough to find it."""
+        groups, post = self.layer.groups, self._batched(post)
+        ones = torch.ones_like(post[:, :1]).expand(-1, groups, *post.shape[2:])
+        size = (self.n_sources, 1, *self.kernel)
+        found = self.gradient(ones, size, self._batched(pre), padding=self.layer.padding, **self._steps())
+        return found.reshape(groups, -1).repeat_interleave(self.n_post // groups, 0)
+
 
 def view_of(layer: nn.Module) -> WeightView:
     """Return the weight of a layer as a matrix."""
@@ -190,7 +266,7 @@ def find_layers(module: nn.Module, names: tuple[str, ...] | None) -> dict[str, n
         If a layer is of no kind in :data:`PRUNABLE`, is missing, has not run yet (lazy layers), shares its weight, or
         has a parametrization already.
     """
-    modules = dict(module.named_modules())
+    modules = {n: m for n, m in module.named_modules() if "parametrizations" not in n.split(".")}
     if names is None:
         # Only a parameter of two or more axes connects units; those of normalisation layers have one.
         names = tuple(
@@ -208,17 +284,18 @@ def find_layers(module: nn.Module, names: tuple[str, ...] | None) -> dict[str, n
                 f"{type(module).__name__} has no layer {name!r} (the layers that can be pruned are: {have})"
             )
         label = repr(name) if name else "itself"
-        if parametrize.is_parametrized(layer):
+        if parametrize.is_parametrized(layer) and mask_of(layer) is None:
             raise SpecificationError(
                 f"layer {label} of {type(module).__name__} is parametrized already: remove that first"
             )
-        if type(layer) not in PRUNABLE:
+        # A mask makes a subclass of the layer's class; other subclasses may do more with their weight.
+        if (type(layer) if mask_of(layer) is None else type(layer).__bases__[0]) not in PRUNABLE:
             kinds = ", ".join(kind.__name__ for kind in PRUNABLE)
             raise SpecificationError(
                 f"layer {label} of {type(module).__name__} is {type(layer).__name__}: only {kinds} "
                 "can be pruned; name the layers to prune with layers=[...]"
             )
-        owner = owners.setdefault(id(layer.weight), name)
+        owner = owners.setdefault(id(original(layer)), name)
         if owner != name:
             raise SpecificationError(f"layers {owner!r} and {name!r} share their weight: it cannot be pruned twice")
         found[name] = layer

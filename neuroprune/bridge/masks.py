@@ -33,15 +33,26 @@ class Mask(nn.Module):
 
 
 def mask_weight(layer: nn.Module) -> Mask:
-    """Put a mask on a layer's weight, all alive, and return it."""
-    mask = Mask(torch.ones_like(layer.weight, dtype=torch.bool))  # type: ignore[arg-type]
-    parametrize.register_parametrization(layer, "weight", mask)
+    """Return the mask on a layer's weight; where there is none, one is put on, all alive."""
+    mask = mask_of(layer)
+    if mask is None:
+        mask = Mask(torch.ones_like(layer.weight, dtype=torch.bool))  # type: ignore[arg-type]
+        parametrize.register_parametrization(layer, "weight", mask)
     return mask
 
 
+def mask_of(layer: nn.Module) -> Mask | None:
+    """Return the mask on a layer's weight, None if there is none or there is something else, too."""
+    parts: Any = layer._modules.get("parametrizations")
+    if parts is None or set(parts) != {"weight"} or len(parts["weight"]) != 1:
+        return None
+    return parts["weight"][0] if isinstance(parts["weight"][0], Mask) else None
+
+
 def original(layer: nn.Module) -> nn.Parameter:
-    """Return the parameter behind a masked weight, the one that the optimizer holds."""
-    return layer.parametrizations["weight"].original  # type: ignore[union-attr, index, return-value]
+    """Return the parameter behind a weight that is or is not masked, the one that an optimizer holds."""
+    masked: Any = layer._modules.get("parametrizations")
+    return layer.weight if masked is None or "weight" not in masked else masked["weight"].original  # type: ignore[return-value]
 
 
 def bake(module: nn.Module) -> None:
@@ -57,6 +68,9 @@ def bake(module: nn.Module) -> None:
     values = {name: getattr(module, name).detach().clone() for name in parts}
     module.__class__ = type(module).__bases__[0]
     del module._modules["parametrizations"]
+    # The weight of a plain layer comes first, and optimizers number parameters in their order.
+    behind = dict(module._parameters) if "weight" in values else {}
+    module._parameters = {k: v for k, v in module._parameters.items() if k not in behind}
     for name, value in values.items():
         originals = list(parts[name].parameters(recurse=False))
         if not originals:
@@ -66,6 +80,7 @@ def bake(module: nn.Module) -> None:
             module.register_parameter(name, originals[0])
         else:
             module.register_parameter(name, nn.Parameter(value, any(p.requires_grad for p in originals)))
+    module._parameters.update(behind)
 
 
 def bake_all(model: nn.Module) -> None:

@@ -1,17 +1,18 @@
 """A torch network as a substrate: the rules that prune a brain prune its layers."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
-from neuroprune.bridge.activity import ActivityTraces, watch
 from neuroprune.bridge.layers import WeightView, find_layers, view_of
 from neuroprune.bridge.masks import Mask, bake, mask_weight, original
+from neuroprune.bridge.traces import TRACES, LayerTraces, watch
 from neuroprune.core.clock import Now
 from neuroprune.core.errors import RecordError, SpecificationError
 from neuroprune.core.randomness import Array
@@ -25,13 +26,25 @@ Given = Mapping[str, Array] | Sequence[Mapping[str, Array]]
 _OPTIMIZER, _RNG, _CUDA_RNG = "optimizer", "torch_rng", "cuda_rng"
 
 
+class Provider(Protocol):
+    """Something that computes traces which no hook can collect."""
+
+    produces: tuple[str, ...]
+
+    def __call__(self, module: nn.Module, layers: Sequence[str]) -> Sequence[Mapping[str, torch.Tensor]]:
+        """Return the traces of some layers of a module, which is left as it was."""
+        ...
+
+
 @dataclass
 class _Layer:
     """A layer and what its table needs beyond the weight."""
 
     name: str
+    path: str
     view: WeightView
     mask: Mask
+    traces: LayerTraces
     ids: torch.Tensor
     source: torch.Tensor
     fixed: dict[str, torch.Tensor]
@@ -59,10 +72,16 @@ class TorchSubstrate:
     Parameters
     ----------
     module : nn.Module
-        Its dense and convolutional layers get masks (:class:`neuroprune.bridge.masks.Mask`) and are changed in place.
-    activity : function of the moment
+        Its dense and convolutional layers get masks (:class:`neuroprune.bridge.masks.Mask`) and are changed in place;
+        masks that are there already are taken over, with what is dead.
+    activity : function of the moment, optional
         Runs the module, for example trains it for an epoch or shows it calibration data; it may return
-        measures such as a loss. Traces are collected while it runs.
+        measures such as a loss. Traces are collected while it runs. Without it the module runs elsewhere, within
+        :meth:`watch`.
+    traces : collection of str
+        Traces to collect, of those in :data:`neuroprune.bridge.traces.TRACES`.
+    providers : sequence of Provider
+        What computes further traces, anew in every step.
     layers : sequence of str, optional
         Names of the layers to prune. Without it all layers are, and they must all be of the kinds that can
         be pruned (:data:`neuroprune.bridge.layers.PRUNABLE`).
@@ -86,8 +105,9 @@ class TorchSubstrate:
     ids of the initial connections count row by row through the layers. A dead connection that is offered for
     formation has a new id in every step. Tables lie where the weights do, or on the CPU where the device has no
     float64 (MPS). A layer's units sit on a strip along x, and layers are stacked along z, so that microglia can
-    survey them. Besides the activity traces (:class:`neuroprune.bridge.activity.ActivityTraces`), ``inhibition`` is
-    1 unless an environment says otherwise, and ``dendritic`` starts at 0 and is what rules make of it.
+    survey them. Besides the traces of activity (:class:`neuroprune.bridge.traces.LayerTraces`), ``inhibition`` is
+    1 unless an environment says otherwise, ``dendritic`` starts at 0 and is what rules make of it, and
+    ``erdos_renyi`` is the density of a random graph of the layer's extents.
 
     A checkpoint holds the module, the optimizer and the state of torch's random numbers; learning-rate
     schedulers and data loaders are the activity's own and should follow from the step.
@@ -96,8 +116,10 @@ class TorchSubstrate:
     def __init__(
         self,
         module: nn.Module,
-        activity: Run,
+        activity: Run | None = None,
         *,
+        traces: Collection[str] = ("usage", "eligibility", "calcium"),
+        providers: Sequence[Provider] = (),
         layers: Sequence[str] | None = None,
         optimizer: torch.optim.Optimizer | None = None,
         formation: bool = True,
@@ -105,27 +127,33 @@ class TorchSubstrate:
         name: str = "torch",
     ) -> None:
         self.module, self.name, self.spacing = module, name, spacing
+        if unknown := sorted(set(traces) - set(TRACES)):
+            raise SpecificationError(f"no trace {unknown[0]!r} of a layer: they are {', '.join(TRACES)}")
         self._activity, self._optimizer, self._formation = activity, optimizer, formation
+        self._wanted, self._providers = tuple(traces), tuple(providers)
         self._given: Given | None = None
         self._layers: list[_Layer] = []
         self._next_id, first_source = 0, 0
         found = find_layers(module, None if layers is None else tuple(layers))
         for depth, (layer_name, found_layer) in enumerate(found.items()):
-            layer = self._layer(layer_name or "weight", view_of(found_layer), first_source, depth)
+            layer = self._layer(layer_name, view_of(found_layer), first_source, depth)
             self._layers.append(layer)
             self._next_id += layer.ids.numel()
             first_source += layer.view.n_sources
-        self.at_start = sum(layer.ids.numel() for layer in self._layers)
+        self.at_start = sum(int(layer.mask.alive.sum()) for layer in self._layers)
 
-    def _layer(self, name: str, view: WeightView, first_source: int, depth: int) -> _Layer:
+    def _layer(self, path: str, view: WeightView, first_source: int, depth: int) -> _Layer:
+        name = path or "weight"
         device = view.layer.weight.device
         device = torch.device("cpu") if device.type == "mps" else device
         n_post, n_slots = view.n_post, view.n_slots
         along = self.spacing * torch.arange(n_post, dtype=torch.float64, device=device)[:, None]
         return _Layer(
             name=name,
+            path=path,
             view=view,
             mask=mask_weight(view.layer),
+            traces=LayerTraces(name, view, device, self._wanted),
             ids=self._next_id + torch.arange(n_post * n_slots, device=device).reshape(n_post, n_slots),
             source=first_source + view.source().to(device),
             fixed={
@@ -133,6 +161,7 @@ class TorchSubstrate:
                 "y": torch.zeros_like(along),
                 "z": torch.full_like(along, self.spacing * depth),
                 "inhibition": torch.ones_like(along),
+                "erdos_renyi": torch.full((1, 1), view.erdos_renyi, dtype=torch.float64, device=device),
             },
             dendritic=torch.zeros(n_post, n_slots, dtype=torch.float64, device=device),
         )
@@ -175,7 +204,7 @@ class TorchSubstrate:
     def provides(self) -> frozenset[str]:
         """Traces that the tables carry once activity was sampled."""
         given = self._given if isinstance(self._given, Mapping | None) else self._given[0]
-        active = set(ActivityTraces.names if given is None else given)
+        active = set(self._wanted if given is None else given).union(*(p.produces for p in self._providers))
         fixed = {name for layer in self._layers for name in layer.fixed}
         return frozenset(active | fixed | {"dendritic"} | ({"candidates"} if self._formation else set()))
 
@@ -206,10 +235,20 @@ class TorchSubstrate:
             given = self._given if isinstance(self._given, Mapping) else self._given[now.step]
             device = self._layers[0].device
             return Activity([{k: torch.as_tensor(np.array(to_numpy(v)), device=device) for k, v in given.items()}], {})
-        traces = {layer.view.layer: ActivityTraces(layer.name, layer.view, layer.device) for layer in self._layers}
-        with watch(traces):
-            measures = self._activity(now)
-        return Activity([trace.traces() for trace in traces.values()], measures or {})
+        measures: Mapping[str, float] | None = None
+        if self._activity is not None:
+            with self.watch():
+                measures = self._activity(now)
+        found = [dict(layer.traces.take()) if self._wanted else {} for layer in self._layers]
+        for provider in self._providers:
+            given = provider(self.module, [layer.path for layer in self._layers])
+            for layer, mine, more in zip(self._layers, found, given, strict=True):
+                mine |= {name: layer.view.matrix(trace).to(layer.device, torch.float64) for name, trace in more.items()}
+        return Activity(found, measures or {})
+
+    def watch(self) -> AbstractContextManager[None]:
+        """Collect traces of the passes through the module that start within the context."""
+        return watch({layer.view.layer: layer.traces for layer in self._layers})
 
     def _offer(self) -> None:
         """Give every dead connection an id that was never used."""
@@ -252,6 +291,8 @@ class TorchSubstrate:
         for k, layer in enumerate(self._layers):
             state[f"ids.{k}"] = _to_array(layer.ids)
             state[f"dendritic.{k}"] = _to_array(layer.dendritic)
+            if layer.traces.movement is not None:
+                state[f"movement.{k}"] = _to_array(layer.traces.movement)
         state["counters"] = np.asarray([self._next_id, self.at_start])
         state[_RNG] = _to_array(torch.get_rng_state())
         if any(layer.device.type == "cuda" for layer in self._layers):
@@ -285,6 +326,8 @@ class TorchSubstrate:
         for k, layer in enumerate(self._layers):
             layer.ids = _to_tensor(state[f"ids.{k}"], layer.ids)
             layer.dendritic = _to_tensor(state[f"dendritic.{k}"], layer.dendritic)
+            if layer.traces.movement is not None:
+                layer.traces.movement = _to_tensor(state[f"movement.{k}"], layer.traces.movement)
         self._next_id, self.at_start = (int(n) for n in state["counters"])
         torch.set_rng_state(_to_tensor(state[_RNG], torch.get_rng_state()))
         if _CUDA_RNG in state:

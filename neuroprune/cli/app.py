@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from neuroprune._version import __version__
 from neuroprune.cli import (
     analyze,
+    compare,
     compare_em,
     compress,
     critical,
@@ -68,6 +69,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("show")(inspect.show)
 app.command("analyze")(analyze.analyze)
+app.command("compare")(compare.compare)
 app.command("compare-em")(compare_em.compare_em)
 app.command("compress")(compress.compress)
 app.command("critical")(critical.critical)

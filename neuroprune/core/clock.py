@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from neuroprune.core.errors import SpecificationError
 
@@ -15,7 +15,8 @@ POSTNATAL: Mapping[str, float] = {"P": 0.0}
 """Epochs of the rodent: the letter of an age, and the day on which its count starts."""
 
 _AGE = re.compile(r"([A-Za-z]+)\s*(-?\d+(?:\.\d+)?)")
-Course = Literal["constant", "decreasing", "increasing"]
+Course = Literal["constant", "decreasing", "increasing", "cubic", "pulse", "at_once"]
+COURSES: tuple[Course, ...] = get_args(Course)
 
 
 def parse_age(text: str | float, epochs: Mapping[str, float] = POSTNATAL) -> float:
@@ -164,12 +165,14 @@ def course_done(course: Course, u: float, steepness: float) -> float:
 
     Parameters
     ----------
-    course : {"constant", "decreasing", "increasing"}
-        Whether pruning is even, fast first, or fast last.
+    course : {"constant", "decreasing", "increasing", "cubic", "pulse", "at_once"}
+        Whether pruning is even, fast first, or fast last; the cubic course of gradual magnitude pruning; a pulse of
+        a hormone in the middle; or all of it at the first moment.
     u : float
         Progress in [0, 1].
     steepness : float
-        The rate changes by a factor ``exp(steepness)`` over the whole course.
+        The rate changes by a factor ``exp(steepness)`` over the whole course; of a pulse, from its peak to its ends
+        by about ``4 exp(-steepness)``. Cubic and at once have none.
 
     Returns
     -------
@@ -179,10 +182,18 @@ def course_done(course: Course, u: float, steepness: float) -> float:
     Notes
     -----
     Decreasing: :math:`(1 - e^{-ku}) / (1 - e^{-k})`; increasing is its mirror image. Navlakha, Barth &
-    Bar-Joseph (2015) find that decreasing rates leave the best networks.
+    Bar-Joseph (2015) find that decreasing rates leave the best networks. Cubic: :math:`1 - (1 - u)^3` (Zhu & Gupta
+    2017, arXiv:1710.01878). Pulse: :math:`(\\tanh k(u - 1/2) / \\tanh(k/2) + 1) / 2`, whose rate is a
+    squared hyperbolic secant.
     """
+    if course == "at_once":
+        return 1.0 if u > 0 else 0.0
     if course == "constant":
         return u
+    if course == "cubic":
+        return 1.0 - (1.0 - u) ** 3
+    if course == "pulse":
+        return (math.tanh(steepness * (u - 0.5)) / math.tanh(steepness / 2) + 1.0) / 2.0
     if course == "decreasing":
         return math.expm1(-steepness * u) / math.expm1(-steepness)
     return 1.0 - course_done("decreasing", 1.0 - u, steepness)

@@ -225,6 +225,33 @@ def row_sum(values: Array, alive: Array) -> Array:
     return xp.sum(xp.where(alive, values, xp.zeros_like(values)), axis=1, keepdims=True)
 
 
+def source_sum(values: Array, table: Table) -> Array:
+    """Return, for each input, the sum over the living connections of the table that come from the same source.
+
+    Parameters
+    ----------
+    values : array of float64, shape (n_post, n_slots)
+        Not negative.
+    table : Table
+
+    Returns
+    -------
+    array of float64, shape (n_post, n_slots)
+        Of padding, too: it is of no meaning there.
+    """
+    xp = namespace(values)
+    if 0 in table.shape:
+        return values
+    source = xp.reshape(table.source, (-1,))
+    order = xp.argsort(source, stable=True)
+    ordered = xp.take(source, order)
+    living = xp.reshape(xp.where(table.alive, values, xp.zeros_like(values)), (-1,))
+    total = xp.cumulative_sum(xp.take(living, order), include_initial=True)
+    first = xp.searchsorted(ordered, source, side="left")
+    beyond = xp.searchsorted(ordered, source, side="right")
+    return xp.reshape(xp.take(total, beyond) - xp.take(total, first), table.shape)
+
+
 def quantise(values: Array) -> Array:
     """Round float64 to 30 significant bits, so that last-bit differences between libraries vanish.
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from neuroprune.core.errors import NeuropruneError, SpecificationError
+from neuroprune.core.workers import Tell, named, work_in_processes
 from neuroprune.development import Progress
 from neuroprune.experiments.experiment import Experiment, load_experiment
 from neuroprune.experiments.running import Run, Stale, record_path, run_experiment, silent
-from neuroprune.experiments.workers import Tell, named, work_in_processes
 from neuroprune.record import identity_difference, open_record
 from neuroprune.spiking.engine import EngineName
 

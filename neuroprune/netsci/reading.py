@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import math
-import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroprune.core.errors import GraphError
+from neuroprune.core.files import write_whole
 from neuroprune.netsci.graph import Graph
 from neuroprune.netsci.interop import from_edges, from_networkx, to_networkx
 
@@ -202,9 +202,4 @@ def _replace(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, gzipped where its name ends in ``.gz``."""
     if path.suffix == ".gz":
         content = gzip.compress(content, mtime=0)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, content)

@@ -1,5 +1,6 @@
 """Figures of records and graphs: compute once, draw many. A ``plot_*`` function takes ``ax`` and returns it."""
 
+from neuroprune.plotting.comparison import plot_comparison
 from neuroprune.plotting.compression import plot_compression
 from neuroprune.plotting.courses import plot_causes, plot_course, plot_living
 from neuroprune.plotting.critical import plot_critical
@@ -26,6 +27,7 @@ __all__ = [
     "plot_against_null",
     "plot_analysis",
     "plot_causes",
+    "plot_comparison",
     "plot_compression",
     "plot_course",
     "plot_critical",

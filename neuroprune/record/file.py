@@ -1,8 +1,6 @@
 """Records on disk: written whole and atomically, read only if they are whole."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroprune.core.errors import RecordError
+from neuroprune.core.files import write_whole
 from neuroprune.environment.base import State
 from neuroprune.record.layout import FORMAT, Checkpoint, from_tree, to_tree
 from neuroprune.record.recorder import Recorder
@@ -33,28 +32,10 @@ def write_tree(path: Path, tree: "xr.DataTree") -> None:
     """Write a tree to a temporary file beside `path`, force it to disk, and rename it."""
     # HDF5 can crash the process when the disk is full, so it writes to memory, and a plain file goes to disk.
     content = tree.to_netcdf(engine="h5netcdf")
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
+        write_whole(path, content)
     except OSError as error:
         raise RecordError(f"cannot write the record {path}: {error.strerror}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_tree(path: Path) -> "xr.DataTree":

@@ -10,25 +10,42 @@ from pathlib import Path
 
 from neuroprune.core.errors import SpecificationError
 from neuroprune.rules.base import Proposal, Rule
-from neuroprune.rules.baselines import RandomPruning, RandomRegrowth, WeakestFirst
+from neuroprune.rules.baselines import Lamp, RandomPruning, RandomRegrowth, WeakestFirst
 from neuroprune.rules.competition import Competition
 from neuroprune.rules.elimination import Elimination
 from neuroprune.rules.engulfment import Engulfment
+from neuroprune.rules.local import DualConstraint, Trophic, UseItOrLoseIt, Wanda, WinnerRelative
+from neuroprune.rules.ranking import Ranking
+from neuroprune.rules.regrowth import Regrowth
+from neuroprune.rules.saliency import Fisher, Grasp, Movement, Snip, SynFlow
 from neuroprune.rules.select import decide, select
 from neuroprune.rules.tag import Tag
 from neuroprune.rules.translocation import Translocation
 
 __all__ = [
     "Competition",
+    "DualConstraint",
     "Elimination",
     "Engulfment",
+    "Fisher",
+    "Grasp",
+    "Lamp",
+    "Movement",
     "Proposal",
     "RandomPruning",
     "RandomRegrowth",
+    "Ranking",
+    "Regrowth",
     "Rule",
+    "Snip",
+    "SynFlow",
     "Tag",
     "Translocation",
+    "Trophic",
+    "UseItOrLoseIt",
+    "Wanda",
     "WeakestFirst",
+    "WinnerRelative",
     "available_rules",
     "decide",
     "find_rule",
@@ -44,7 +61,19 @@ _BUILT_IN: tuple[type[Rule], ...] = (
     Engulfment,
     RandomPruning,
     WeakestFirst,
+    Lamp,
+    Trophic,
+    WinnerRelative,
+    UseItOrLoseIt,
+    DualConstraint,
+    Wanda,
+    Fisher,
+    Snip,
+    Grasp,
+    SynFlow,
+    Movement,
     RandomRegrowth,
+    Regrowth,
 )
 
 

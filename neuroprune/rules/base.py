@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,6 +11,13 @@ from neuroprune.core.clock import Now, window
 from neuroprune.core.randomness import Array, Draws
 from neuroprune.core.tables import Tables
 from neuroprune.core.units import Age, Days
+
+Basis = Literal["weights", "activity", "gradients"]
+"""What a rule must know: strengths alone, what the two cells of a connection do, or gradients of a loss."""
+
+GRADIENTS = frozenset({"retrograde", "gradient", "hessian_gradient", "fisher", "movement"})
+"""Traces that come from gradients of a loss."""
+_OF_WEIGHTS = frozenset({"erdos_renyi", "flow", "newborn"})
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,15 @@ class Proposal:
         Elimination hazard of each input per day, not negative. Values at dead inputs are ignored.
     score : array of float64, shape (n_post, n_slots), optional
         Order in which inputs go when a number of them must: the largest first. The hazard if not given.
+    protected : array of bool, shape (n_post, n_slots), optional
+        Inputs that may not go when a number of them must.
     form, weight, traces, agent
         As in :class:`neuroprune.core.tables.Change`.
     """
 
     hazard: Array | None = None
     score: Array | None = None
+    protected: Array | None = None
     form: Array | None = None
     weight: Array | None = None
     traces: Mapping[str, Array] = field(default_factory=dict)
@@ -87,8 +97,20 @@ class Rule(BaseModel, ABC):
         """Return the traces that this rule, with these parameters, must find."""
         return self.requires
 
+    @property
+    def basis(self) -> Basis:
+        """What the rule must know."""
+        needs = set(self.needs())
+        if needs & GRADIENTS:
+            return "gradients"
+        return "activity" if needs - _OF_WEIGHTS else "weights"
+
     def quota(self, tables: Tables, now: Now) -> float | None:
         """Return the expected number of eliminations in this step, for rules that rank instead of having hazards."""
+        return None
+
+    def allot(self, tables: Tables, budget: int) -> Sequence[int] | None:
+        """Return how many inputs of each table go when `budget` of them must; None ranks across all tables."""
         return None
 
     @abstractmethod

@@ -1,83 +1,80 @@
-"""Baselines that every system can run: random and weakest-first pruning, and random regrowth."""
+"""Baselines that every system can run: random and weakest-first pruning, LAMP, and random regrowth."""
 
 import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from neuroprune.core.clock import Course, Now, course_done
-from neuroprune.core.randomness import Draws
-from neuroprune.core.tables import Tables, namespace
+from neuroprune.core.clock import Now
+from neuroprune.core.randomness import Array, Draws
+from neuroprune.core.tables import Table, Tables, namespace
 from neuroprune.core.units import PerDay
 from neuroprune.rules.base import Proposal, Rule
+from neuroprune.rules.ranking import Ranking
 
 
-class _Scheduled(Rule):
-    """A pruning rule whose rate follows a course between two ages.
-
-    Parameters
-    ----------
-    rate : per day
-        Hazard of elimination, averaged over the course.
-    course : {"constant", "decreasing", "increasing"}
-        How the rate changes between ``from`` and ``to``, which it then needs.
-    steepness : float
-        The rate changes by a factor ``exp(steepness)`` over the course.
-    """
-
-    prunes: ClassVar[bool] = True
-
-    rate: PerDay = Field(ge=0)
-    course: Course = "constant"
-    steepness: float = Field(default=8.0, gt=0)
-
-    @model_validator(mode="after")
-    def _course_has_ends(self) -> "_Scheduled":
-        if self.course != "constant" and (self.start is None or self.stop is None):
-            raise ValueError(f'course "{self.course}" needs both "from" and "to"')
-        return self
-
-    def hazard(self, now: Now) -> float:
-        """Return the hazard per day, averaged over the step at `now`."""
-        if self.course == "constant" or self.start is None or self.stop is None:
-            return self.rate * self.openness(now.age)
-        span = self.stop - self.start
-        u = [min(1.0, max(0.0, (age - self.start) / span)) for age in (now.age, now.age + now.dt)]
-        done = [course_done(self.course, x, self.steepness) for x in u]
-        return self.rate * (done[1] - done[0]) * span / now.dt
-
-
-class RandomPruning(_Scheduled):
+class RandomPruning(Ranking):
     """Eliminate inputs at random, the null hypothesis of every selective rule."""
 
     key: ClassVar[str] = "random"
 
+    def quota(self, tables: Tables, now: Now) -> float | None:
+        return None
+
+    def importance(self, table: Table, draws: Draws) -> Array:
+        return -draws.uniform(table.ids, "rank")
+
     def propose(self, tables: Tables, now: Now, draws: Draws) -> Sequence[Proposal]:
         rate = self.hazard(now)
+        ranked = super().propose(tables, now, draws)
+        if rate is None:
+            return ranked
         proposals = []
-        for table in tables:
+        for table, proposal in zip(tables, ranked, strict=True):
             xp = namespace(table.ids)
             hazard = xp.where(table.alive, rate * xp.ones_like(table.weight), 0.0)
-            proposals.append(Proposal(hazard=hazard, score=draws.uniform(table.ids, "rank")))
+            proposals.append(Proposal(hazard=hazard, score=proposal.score, protected=proposal.protected))
         return proposals
 
 
-class WeakestFirst(_Scheduled):
-    """Eliminate the weakest inputs first, across all tables: magnitude pruning.
+class WeakestFirst(Ranking):
+    """Eliminate the weakest inputs first: magnitude pruning.
 
     Notes
     -----
-    In a step, the expected number of eliminations is :math:`n (1 - e^{-h\\,dt})` of :math:`n` living inputs.
+    With the scope ``network`` this is global magnitude pruning, with ``table`` that of each layer by itself, with
+    ``erdos_renyi`` the pruning step of SET and RigL.
     """
 
     key: ClassVar[str] = "weakest_first"
 
-    def quota(self, tables: Tables, now: Now) -> float | None:
-        return -math.expm1(-self.hazard(now) * now.dt) * tables.n_alive()
+    def importance(self, table: Table, draws: Draws) -> Array:
+        return table.weight
 
-    def propose(self, tables: Tables, now: Now, draws: Draws) -> Sequence[Proposal]:
-        return [Proposal(score=-table.weight) for table in tables]
+
+class Lamp(Ranking):
+    """Eliminate inputs by layer-adaptive magnitude.
+
+    Notes
+    -----
+    The importance of a weight is :math:`w^2 / \\sum_{v: |v| \\ge |w|} v^2` over the living weights of its table (Lee et
+    al. 2021, arXiv:2010.07611): the strongest of every table has 1, so that no table is emptied before all have
+    one left. Equals share their importance: k strongest have 1/k each.
+    """
+
+    key: ClassVar[str] = "lamp"
+
+    def importance(self, table: Table, draws: Draws) -> Array:
+        xp = namespace(table.ids)
+        living = xp.sort(table.weight[table.alive])
+        if living.shape[0] == 0:
+            return table.weight
+        from_here = xp.flip(xp.cumulative_sum(xp.flip(living**2)))
+        first = xp.searchsorted(living, xp.reshape(table.weight, (-1,)))
+        last = living.shape[0] - 1
+        total = xp.reshape(xp.take(from_here, xp.clip(first, 0, last)), table.shape)
+        return table.weight**2 / xp.where(total > 0, total, xp.ones_like(total))
 
 
 class RandomRegrowth(Rule):

@@ -1,6 +1,6 @@
 """From propensities to eliminations: the one place where it is decided which inputs go."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import array_api_compat
 
@@ -43,7 +43,9 @@ def decide(rule: Rule, tables: Tables, now: Now, draws: Draws, budget: int | Non
             )
         eliminate: Sequence[Array | None] = [None] * len(tables)
     else:
-        eliminate = select(tables, proposals, now, draws, budget=budget, quota=rule.quota(tables, now))
+        eliminate = select(
+            tables, proposals, now, draws, budget=budget, quota=rule.quota(tables, now), allot=rule.allot
+        )
     return Decision(
         cause=rule.name,
         changes=tuple(
@@ -61,6 +63,7 @@ def select(
     *,
     budget: int | None = None,
     quota: float | None = None,
+    allot: Callable[[Tables, int], Sequence[int] | None] | None = None,
 ) -> list[Array]:
     """Return the mask of eliminated inputs for each table.
 
@@ -76,6 +79,8 @@ def select(
         is never taken: a knock-out or a protected input stays so under a budget.
     quota : float, optional
         Expected number of eliminations of a freely running rule that ranks. Its fraction is decided by a draw.
+    allot : function of tables and a number of eliminations, optional
+        How many of them fall to each table; without it, or where it returns None, all inputs are ranked together.
 
     Notes
     -----
@@ -86,11 +91,23 @@ def select(
     if budget is None and quota is not None:
         budget = min(tables.n_alive(), int(quota + draws.one("quota")))
     if budget is not None:
-        return _largest(tables, proposals, budget, draws)
+        alive = tables.n_alive()
+        if not 0 <= budget <= alive:
+            raise BudgetError(
+                f"budget asks for {budget} eliminations: it must lie between 0 and the {alive} living inputs"
+            )
+        shares = None if allot is None else allot(tables, budget)
+        if shares is None:
+            return _largest(tables, proposals, budget, draws)
+        parts = zip(tables, proposals, shares, strict=True)
+        return [_largest(Tables([table]), [proposal], share, draws)[0] for table, proposal, share in parts]
     gone = []
     for table, proposal in zip(tables, proposals, strict=True):
         if proposal.hazard is None:
-            raise SpecificationError(f"a rule gave no hazard for table {table.name!r}, and has no quota to run freely")
+            raise SpecificationError(
+                f"a rule gave no hazard for table {table.name!r}, and has no quota to run freely: it needs a rate or a "
+                "budget"
+            )
         xp = namespace(table.ids)
         probability = quantise(-xp.expm1(-proposal.hazard * now.dt))
         gone.append(table.alive & (draws.uniform(table.ids, "select") < probability))
@@ -98,10 +115,7 @@ def select(
 
 
 def _largest(tables: Tables, proposals: Sequence[Proposal], budget: int, draws: Draws) -> list[Array]:
-    alive = tables.n_alive()
-    if not 0 <= budget <= alive:
-        raise BudgetError(f"budget asks for {budget} eliminations: it must lie between 0 and the {alive} living inputs")
-    eligible, counts, scores = [], [], []
+    eligible, scores = [], []
     for table, proposal in zip(tables, proposals, strict=True):
         score = proposal.hazard if proposal.score is None else proposal.score
         if score is None:
@@ -111,35 +125,55 @@ def _largest(tables: Tables, proposals: Sequence[Proposal], budget: int, draws: 
         if 0 not in table.shape and not bool(xp.all(xp.isfinite(score) | ~table.alive)):
             raise SpecificationError("a rule gave a score that is not finite to a living input")
         may_go = table.alive if proposal.score is not None else table.alive & (score > 0)
-        eligible.append(may_go)
-        counts.append(_count(may_go))
+        eligible.append(may_go if proposal.protected is None else may_go & ~proposal.protected)
         scores.append(score)
-    budget = min(budget, sum(counts))
-    if budget == 0:
+    return largest(tables, eligible, scores, budget, draws)
+
+
+def largest(
+    tables: Tables, eligible: Sequence[Array], scores: Sequence[Array], n: int, draws: Draws, purpose: str = "tie"
+) -> list[Array]:
+    """Return masks of the `n` slots with the largest scores across all tables, or of all eligible ones if fewer.
+
+    Parameters
+    ----------
+    tables : Tables
+    eligible : sequence of array of bool
+        Slots to choose from.
+    scores : sequence of array of float64
+        Of the tables' shapes, finite where eligible.
+    n : int
+    draws : Draws
+        Order equal scores, after rounding to 30 bits.
+    purpose : str
+        Names the draws.
+    """
+    counts = [_count(mask) for mask in eligible]
+    n = min(n, sum(counts))
+    if n == 0:
         return [namespace(t.ids).zeros_like(t.alive) for t in tables]
     xp = namespace(tables[0].ids)
     flat_scores, flat_draws = [], []
-    for table, score, may_go in zip(tables, scores, eligible, strict=True):
-        flat_scores.append(quantise(score[may_go]))
-        flat_draws.append(draws.uniform(table.ids, "tie")[may_go])
+    for table, score, mask in zip(tables, scores, eligible, strict=True):
+        flat_scores.append(quantise(score[mask]))
+        flat_draws.append(draws.uniform(table.ids, purpose)[mask])
     score, draw = xp.concat(flat_scores), xp.concat(flat_draws)
-    threshold = xp.sort(score)[sum(counts) - budget]
-    gone = score > threshold
+    threshold = xp.sort(score)[sum(counts) - n]
+    chosen = score > threshold
     tied = xp.nonzero(score == threshold)[0]
-    missing = budget - int(xp.sum(xp.astype(gone, xp.int64)))
+    missing = n - _count(chosen)
     order = xp.argsort(xp.take(draw, tied))
-    chosen = xp.take(tied, order[:missing])
     # The array API has no scatter that all libraries share: mark the chosen by rank of their draw instead.
-    limit = xp.max(xp.take(draw, chosen))
-    gone = gone | ((score == threshold) & (draw <= limit))
+    limit = xp.max(xp.take(draw, xp.take(tied, order[:missing])))
+    chosen = chosen | ((score == threshold) & (draw <= limit))
     start, result = 0, []
     device = array_api_compat.device(tables[0].ids)
-    for table, may_go, n in zip(tables, eligible, counts, strict=True):
-        position = xp.reshape(xp.cumulative_sum(xp.reshape(xp.astype(may_go, xp.int64), (-1,))), table.shape) - 1
-        part = gone[start : start + n] if n else xp.zeros((1,), dtype=xp.bool, device=device)
-        index = xp.reshape(xp.clip(position, 0, max(n - 1, 0)), (-1,))
-        result.append(may_go & xp.reshape(xp.take(part, index), table.shape))
-        start += n
+    for table, mask, count in zip(tables, eligible, counts, strict=True):
+        position = xp.reshape(xp.cumulative_sum(xp.reshape(xp.astype(mask, xp.int64), (-1,))), table.shape) - 1
+        part = chosen[start : start + count] if count else xp.zeros((1,), dtype=xp.bool, device=device)
+        index = xp.reshape(xp.clip(position, 0, max(count - 1, 0)), (-1,))
+        result.append(mask & xp.reshape(xp.take(part, index), table.shape))
+        start += count
     return result
 
 

@@ -15,7 +15,7 @@ from neuroprune.rules.base import Rule
 Library = Literal["numpy", "torch", "array_api_strict"]
 Weights = Literal["integers", "continuous", "last_bits"]
 
-_PER_CELL = frozenset({"calcium", "inhibition", "support", "microglia", "x", "y", "z"})
+_PER_CELL = frozenset({"calcium", "inhibition", "retrograde", "support", "microglia", "x", "y", "z"})
 
 
 def example_tables(
@@ -93,6 +93,8 @@ def _traces(
             values = np.floor(values * weight)
         elif name in ("x", "y", "z"):
             values = 200e-6 * values
+        elif name == "erdos_renyi":
+            values = values[:1, :1]
         traces[name] = values
     return traces
 
@@ -146,14 +148,14 @@ def map_arrays(tables: Tables, convert: Callable[[int, Array], Array]) -> Tables
 
 
 def example_rule(rule: type[Rule], **parameters: Any) -> Rule:
-    """Return an instance of a rule, with 0.3 for every parameter that is required and not given.
+    """Return an instance of a rule, with 0.3 for its rate and every other parameter that is required and not given.
 
     Raises
     ------
     AssertionError
         If the rule refuses that: give the parameter, or pass an instance to :func:`check_rule`.
     """
-    required = {name: 0.3 for name, field in rule.model_fields.items() if field.is_required()}
+    required = {name: 0.3 for name, field in rule.model_fields.items() if field.is_required() or name == "rate"}
     try:
         return rule(**{**required, **parameters})
     except ValidationError as error:

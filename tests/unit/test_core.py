@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
-from neuroprune.core.clock import Clock, course_done, format_age, parse_age, window
+from neuroprune.core.clock import COURSES, Clock, course_done, format_age, parse_age, window
 from neuroprune.core.errors import NeuropruneError, SpecificationError
 from neuroprune.core.randomness import Draws, derive_seed
 from neuroprune.core.tables import Change, Decision, Table, Tables, row_max, row_sum
@@ -84,6 +84,28 @@ def test_courses_run_from_0_to_1(course: Any) -> None:
     speed = np.diff(done)
     change = {"constant": 1.0, "decreasing": math.exp(-8 * 48 / 49), "increasing": math.exp(8 * 48 / 49)}[course]
     assert speed[-1] / speed[0] == pytest.approx(change)
+
+
+@pytest.mark.parametrize("course", COURSES)
+@pytest.mark.parametrize("steepness", [0.1, 4.0, 30.0])
+def test_every_course_is_monotone_and_complete(course: Any, steepness: float) -> None:
+    done = [course_done(course, u, steepness) for u in np.linspace(0, 1, 101)]
+    assert done[0] == pytest.approx(0, abs=1e-12) and done[-1] == pytest.approx(1, abs=1e-12)
+    assert (np.diff(done) >= 0).all()
+
+
+def test_courses_by_hand() -> None:
+    assert course_done("cubic", 0.5, 8.0) == pytest.approx(1 - 0.5**3)
+    assert [course_done("at_once", u, 8.0) for u in (0.0, 1e-9, 0.5, 1.0)] == [0, 1, 1, 1]
+    assert course_done("pulse", 0.5, 8.0) == pytest.approx(0.5)
+    for u in (0.1, 0.3):
+        assert course_done("pulse", u, 8.0) + course_done("pulse", 1 - u, 8.0) == pytest.approx(1)
+
+    def rate(u: float) -> float:
+        return (course_done("pulse", u + 1e-5, 12.0) - course_done("pulse", u - 1e-5, 12.0)) / 2e-5
+
+    assert rate(0.3) / rate(0.5) == pytest.approx(math.cosh(12 * 0.2) ** -2, rel=1e-6)  # a squared hyperbolic secant
+    assert rate(1 - 1e-5) / rate(0.5) == pytest.approx(4 * math.exp(-12), rel=0.01)  # what `steepness` promises
 
 
 # --- randomness

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from neuroprune.core.clock import Clock, Now
 from neuroprune.core.errors import BudgetError, RecordError, SpecificationError
 from neuroprune.core.tables import Table, Tables
-from neuroprune.development import Activity, Budget, Progress, develop
+from neuroprune.development import Activity, Budget, Development, Progress, develop
 from neuroprune.environment import Inhibition, Microglia
 from neuroprune.record import ALIVE, Record, open_record
 from neuroprune.rules import (
@@ -288,6 +289,128 @@ def test_a_budget_that_nothing_can_meet_is_refused() -> None:
     for sparsity in (-0.1, 1.1, float("nan")):
         with pytest.raises(SpecificationError, match="must lie between 0 and 1"):
             Budget(sparsity)
+
+
+@pytest.mark.parametrize("course", ["cubic", "pulse", "at_once"])
+def test_every_course_of_a_budget_is_met_in_every_step(course: Any) -> None:
+    budget = Budget(0.8, course)
+    record = grow(rules=[WeakestFirst()], budget=budget)
+    at_start = toy().tables().n_alive()
+    living = record.development["living"].values.tolist()
+    assert living == [budget.living(at_start, (k + 1) / 12) for k in range(12)]
+    assert living[-1] == at_start - round(0.8 * at_start)
+    if course == "at_once":
+        assert set(living) == {living[-1]}
+
+
+def test_a_budget_may_be_a_number_of_connections() -> None:
+    at_start = toy().tables().n_alive()
+    assert grow(rules=[WeakestFirst()], budget=Budget(connections=17)).development["living"].values[-1] == 17
+    kept = grow(rules=[WeakestFirst()], budget=Budget(connections=at_start + 5))
+    assert set(kept.development["living"].values.tolist()) == {at_start}
+    assert Budget(connections=17).left(100) == 17 and Budget(connections=17).left(10) == 10
+    assert grow(rules=[WeakestFirst()], budget=Budget(connections=0)).development["living"].values[-1] == 0
+
+
+def test_the_course_of_a_budget_may_run_in_a_part_of_development() -> None:
+    budget = Budget(0.6, "constant", start=0.25, stop=0.75)
+    assert [budget.living(1000, u) for u in (0.0, 0.25, 0.375, 0.5, 0.75, 1.0)] == [1000, 1000, 850, 700, 400, 400]
+    at_start = toy().tables().n_alive()
+    living = grow(rules=[WeakestFirst()], budget=budget).development["living"].values.tolist()
+    left = at_start - round(0.6 * at_start)
+    assert living[:3] == [at_start] * 3 and living[8:] == [left] * 4
+    assert living[2] > living[3] > living[5] > living[7] > left - 1
+
+
+@given(
+    st.integers(0, 10**7),
+    st.floats(0, 1),
+    st.sampled_from(["constant", "decreasing", "increasing", "cubic", "pulse", "at_once"]),
+    st.floats(0.01, 50),
+)
+def test_the_way_to_a_budget_never_turns_back(at_start: int, sparsity: float, course: Any, steepness: float) -> None:
+    budget = Budget(sparsity, course, steepness)
+    way = [budget.living(at_start, k / 20) for k in range(21)]
+    assert way[0] == at_start and way[-1] == at_start - round(sparsity * at_start) == budget.left(at_start)
+    assert way == sorted(way, reverse=True)
+
+
+@pytest.mark.parametrize("sparsity", [0.5, 0.9, 0.99])
+def test_a_geometric_course_is_a_decreasing_one(sparsity: float) -> None:
+    """Density falls by the same factor in each round: the schedule of iterative pruning."""
+    budget = Budget(sparsity, "decreasing", -math.log(1 - sparsity))
+    for k in range(11):
+        assert budget.living(10**6, k / 10) == pytest.approx(10**6 * (1 - sparsity) ** (k / 10), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "either a sparsity or a number of connections"),
+        ({"sparsity": 0.5, "connections": 3}, "either a sparsity or a number of connections"),
+        ({"connections": -1}, "-1 connections: it must be 0 or more"),
+        ({"sparsity": 0.5, "course": "linear"}, "course is 'linear': it must be one of constant, .*at_once"),
+        ({"sparsity": 0.5, "steepness": 0.0}, "steepness is 0.0: it must be above 0"),
+        ({"sparsity": 0.5, "steepness": math.inf}, "steepness is inf"),
+        ({"sparsity": 0.5, "start": 0.5, "stop": 0.5}, "from 0.5 to 0.5 of the development: these must be in order"),
+        ({"sparsity": 0.5, "start": -0.1}, "from -0.1 to 1"),
+        ({"sparsity": 0.5, "stop": 1.5}, "from 0 to 1.5"),
+        ({"sparsity": 0.5, "start": math.nan}, "from nan to 1"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecificationError, match=message):
+        Budget(**options)
+
+
+# --- step by step
+
+
+def started(**options: Any) -> Development:
+    environment = [Microglia(density=2e13), Inhibition()]
+    return Development(toy(), process(), **{"clock": CLOCK, "seed": 3, "environment": environment, **options})
+
+
+def test_steps_are_what_develop_does() -> None:
+    options: dict[str, Any] = {"ages": [4.5, 7.0], "traces": ["tag"], "config": {"a": 1}}
+    seen: list[Progress] = []
+    whole = grow(progress=seen.append, **options)
+    stepped = started(**options)
+    made = []
+    while not stepped.done:
+        made.append(stepped.step())
+    record = stepped.finish()
+    assert made == seen
+    assert record.decisions() == whole.decisions()
+    for group in ("connections", "development", "snapshots", "cells"):
+        assert record.tree[group].to_dataset().identical(whole.tree[group].to_dataset()), group
+
+
+def test_a_development_ends_when_all_steps_were_made() -> None:
+    development = started()
+    for made in range(CLOCK.n_steps):
+        assert development.next_step == made and not development.done
+        with pytest.raises(SpecificationError, match=f"{made} of 12 steps of the development were made"):
+            development.finish()
+        development.step()
+    assert development.done
+    with pytest.raises(SpecificationError, match="all 12 steps of the development were made"):
+        development.step()
+    assert development.finish().decisions() == grow().decisions()
+
+
+def test_steps_are_written_and_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "run.nc"
+    development = started(path=path, checkpoint_every=0.0)
+    for _ in range(5):
+        development.step()
+        development.checkpoint()
+    resumed = started(path=path, resume=True)
+    assert resumed.next_step == 5 and not open_record(path).complete
+    while not resumed.done:
+        resumed.step()
+    assert resumed.finish().decisions() == grow().decisions()
+    assert open_record(path).complete
 
 
 # --- checkpoints

@@ -17,9 +17,9 @@ import pytest
 import toy_system
 
 from neuroprune.core.errors import EngineError, RecordError, SpecificationError
+from neuroprune.core.workers import Tell, work_in_processes
 from neuroprune.development import Progress
 from neuroprune.experiments import Job, Run, load_experiment, parallel, record_path, run, run_jobs, run_seeds
-from neuroprune.experiments.workers import Tell, work_in_processes
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_a_task_that_fails_is_named(task: int, error: type[Exception], message: 
 
 PARENT = """
 import os, time
-from neuroprune.experiments.workers import work_in_processes
+from neuroprune.core.workers import work_in_processes
 
 def work(task, tell):
     tell(os.getpid())
@@ -238,7 +238,7 @@ def lives(pid: int) -> bool:
 def test_no_child_hears_control_c_not_even_the_first() -> None:
     program = (
         "import multiprocessing, time, re\n"
-        "from neuroprune.experiments.workers import _start_deaf\n"
+        "from neuroprune.core.workers import _start_deaf\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
         "    for _ in range(2):\n"
