@@ -85,9 +85,12 @@ def gate_fisher(structure: Structure, batches: Batches, *, loss: Loss = summed_c
             seen.clear()
             with torch.enable_grad():
                 value = loss(_call(structure.model, inputs), targets)
+            seen.check()
+            with torch.enable_grad():
                 activity = [a for *_, a in seen]
                 gradients = torch.autograd.grad(value, activity)
-            n_samples += len(activity[0])
+            samples = _samples(targets, seen)
+            n_samples += samples
             gates: dict[str, torch.Tensor] = {}
             for (name, unit, axis, a), gradient in zip(seen, gradients, strict=True):
                 product = (
@@ -121,6 +124,7 @@ def usage(structure: Structure, batches: Batches) -> Scores:
         for inputs, _ in batches:
             seen.clear()
             _call(structure.model, inputs)
+            seen.check()
             for slot, (name, _, axis, a) in zip(seen.slots, seen, strict=True):
                 mean = a.abs().movedim(axis, 1).reshape(len(a), a.shape[axis], -1).mean(2).double().sum(0).cpu()
                 key = (name, slot.parameter, slot.axis)
@@ -141,9 +145,20 @@ def usage(structure: Structure, batches: Batches) -> Scores:
 class _Seen(list[tuple[str, torch.Tensor, int, torch.Tensor]]):
     """What layers read in one forward pass: group, unit of each position, axis, and the tensor."""
 
-    def __init__(self) -> None:
+    def __init__(self, layers: Iterable[str]) -> None:
         super().__init__()
         self.slots: list[Slot] = []
+        self._layers = tuple(layers)
+
+    def check(self) -> None:
+        """Raise if a layer that reads units was not called, so that what it reads was not seen."""
+        called = {slot.parameter.rpartition(".")[0] for slot in self.slots}
+        for layer in self._layers:
+            if layer not in called:
+                raise SpecificationError(
+                    f"layer {layer!r} reads units, but its weight is used without calling it, so that what it reads "
+                    "cannot be watched: score these units by magnitude"
+                )
 
     def clear(self) -> None:
         super().clear()
@@ -153,11 +168,11 @@ class _Seen(list[tuple[str, torch.Tensor, int, torch.Tensor]]):
 @contextmanager
 def _watching(structure: Structure) -> Iterator[_Seen]:
     """Note what the layers that read units get, each by a tensor of its own."""
-    seen = _Seen()
     reading: dict[str, list[tuple[str, Slot]]] = {}
     for name, group in structure.groups.items():
         for slot in _slots(group, "read"):
             reading.setdefault(slot.parameter.rpartition(".")[0], []).append((name, slot))
+    seen = _Seen(reading)
 
     def hook(here: list[tuple[str, Slot]], axis: int) -> Callable[..., Any]:
         def note(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -189,6 +204,19 @@ def _watching(structure: Structure) -> Iterator[_Seen]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _samples(targets: Any, seen: _Seen) -> int:
+    """Return the number of samples, which is the length of the first axis of all that layers read."""
+    lengths = {len(a): slot.parameter.rpartition(".")[0] for slot, (*_, a) in zip(seen.slots, seen, strict=True)}
+    expected = len(targets) if isinstance(targets, torch.Tensor) and targets.ndim else next(iter(lengths))
+    for length, layer in lengths.items():
+        if length != expected:
+            raise SpecificationError(
+                f"layer {layer!r} gets {length} rows where there are {expected} samples: samples must be along the "
+                "first axis of what every layer gets (attention needs batch_first=True)"
+            )
+    return expected
 
 
 def _slots(group: Group, role: str) -> list[Slot]:

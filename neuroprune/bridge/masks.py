@@ -1,10 +1,14 @@
 """Masks on weights: a dead weight carries nothing, forwards or backwards, until it is formed again."""
 
+import copy
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+
+from neuroprune.core.errors import SpecificationError
 
 
 class Mask(nn.Module):
@@ -87,3 +91,26 @@ def bake_all(model: nn.Module) -> None:
     """Bake the parametrizations of a model and of all modules within."""
     for module in list(model.modules()):
         bake(module)
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Return a deep copy of a model.
+
+    Raises
+    ------
+    SpecificationError
+        If it cannot be copied, as with the masks of ``torch.nn.utils.prune``.
+    """
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        for name, module in model.named_modules():
+            if any(isinstance(hook, BasePruningMethod) for hook in module._forward_pre_hooks.values()):
+                raise SpecificationError(
+                    f"module {name!r} is masked by torch.nn.utils.prune, which cannot be copied: make its zeros "
+                    "lasting first, with torch.nn.utils.prune.remove(module, 'weight')"
+                ) from None
+        raise SpecificationError(
+            f"{type(model).__name__} cannot be copied: {str(error).splitlines()[0]} (hooks that make weights anew, "
+            "such as the old torch.nn.utils.weight_norm, must be removed first)"
+        ) from None

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from neuroprune.bridge.masks import bake_all, copied
 from neuroprune.bridge.zoo import MODELS, Shape, make_model
 from neuroprune.core.errors import SpecificationError
 
@@ -49,12 +50,12 @@ def save_network(
         "model": name,
         "shape": list(shape),
         "n_classes": n_classes,
-        **_differences(original, model),
+        **_differences(_plain(original), _plain(model)),
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Cloned, because safetensors refuses tensors that share memory, as tied weights do.
-    state = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in _plain(model).state_dict().items()}
     save_file(state, path, metadata={_KEY: json.dumps(description)})
 
 
@@ -89,20 +90,46 @@ def load_network(path: str | Path, model: nn.Module | None = None) -> nn.Module:
         if model is None and name not in MODELS:
             raise SpecificationError(f"{str(path)!r} is of the network {name!r}: make it, and give it as model")
         if model is None:
-            model = make_model(name, tuple(description["shape"]), description["n_classes"])
+            shape, n_classes = tuple(description["shape"]), description["n_classes"]
+            if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in (*shape, n_classes)):
+                raise TypeError(f"images of shape {shape} in {n_classes!r} classes")
+            model = make_model(name, shape, n_classes)
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise SpecificationError(f"{str(path)!r} is no network that neuroprune saved ({error})") from None
     try:
         _reshape(model, ranks, attributes, state)
+        dtypes = {value.dtype for value in state.values() if value.is_floating_point()}
+        if len(dtypes) > 1:
+            raise TypeError(f"its tensors are of several types: {', '.join(sorted(map(str, dtypes)))}")
+        model.to(*dtypes)
         model.load_state_dict(state)
-    except (AttributeError, KeyError, TypeError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SpecificationError(
             f"{str(path)!r} does not fit {type(model).__name__}: {str(error).splitlines()[0]}"
         ) from None
     return model
 
 
+def _plain(model: nn.Module) -> nn.Module:
+    """Return a copy without parametrizations, whose classes are those of torch."""
+    plain = copied(model)
+    bake_all(plain)
+    return plain
+
+
+def _check_outside(original: nn.Module, model: nn.Module) -> None:
+    """Raise if a buffer that a state dict leaves out is not that of the original."""
+    kept, before = model.state_dict(), dict(original.named_buffers())
+    for name, buffer in model.named_buffers():
+        old = before.get(name)
+        if name not in kept and (old is None or old.shape != buffer.shape or not torch.equal(old.to(buffer), buffer)):
+            raise SpecificationError(
+                f"buffer {name!r} is no part of the state dict (persistent=False) and was cut: it cannot be saved"
+            )
+
+
 def _differences(original: nn.Module, model: nn.Module) -> dict[str, Any]:
+    _check_outside(original, model)
     before, after = dict(original.named_modules()), dict(model.named_modules())
     ranks = {
         name: after[name][0].out_features  # type: ignore[index]

@@ -202,6 +202,8 @@ def prune_to_budget(
     least = least_widths(structure, minimum_width)
     budget.check(least)
     order = {name: ranked(scores, group) for name, group in structure.groups.items()}
+    if not step > 0:
+        raise SpecificationError(f"a step of {step} removes nothing: it must be above 0")
     steps = {name: max(1, amount(group, step)) for name, group in structure.groups.items()}
     gone = dict.fromkeys(order, 0)
     masked = _Masked(structure)

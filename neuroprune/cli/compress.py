@@ -1,5 +1,6 @@
 """``neuroprune compress``."""
 
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroprune.cli.networks import DataOption, DeviceOption, EpochsOption, NetworkOption, SeedOption, WeightsOption
-from neuroprune.cli.options import JsonOption, check_figure
+from neuroprune.cli.options import JsonOption, check_figure, check_place, refuse
 from neuroprune.core.errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def compress(
+    context: typer.Context,
     model: NetworkOption = "small-cnn",
     data: DataOption = "digits",
     weights: WeightsOption = None,
@@ -54,8 +56,19 @@ def compress(
     check_figure(figure)
     if macs is None and svd is None:
         raise SpecificationError("nothing to compress: give --macs, --svd or both")
-    if out is not None and out.suffix != ".safetensors":
-        raise SpecificationError(f"cannot write {str(out)!r}: its name must end in .safetensors")
+    for option, share in (("--macs", macs), ("--svd", svd)):
+        if share is not None and not 0 < share < 1:
+            raise SpecificationError(f"{option} {share:g}: it must be a share above 0 and below 1")
+    if not fine_tune:
+        refuse(context, "distil", "temperature", because="there is no fine-tuning, in which a teacher could help")
+    elif not distil:
+        refuse(context, "temperature", because="there is no teacher, whose answers it would soften")
+    if not 0 < temperature < math.inf:
+        raise SpecificationError(f"--temperature {temperature:g}: it must be above 0")
+    if out is not None:
+        if out.suffix != ".safetensors":
+            raise SpecificationError(f"cannot write {str(out)!r}: its name must end in .safetensors")
+        check_place(out)
     from neuroprune.cli.networks import load_network
 
     _say("train" if weights is None else f"load {weights}")

@@ -38,6 +38,17 @@ def check_figure(path: Path | None) -> None:
         return
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise SpecificationError(f"cannot draw {str(path)!r}: its name must end in .png, .svg or .pdf")
+    check_place(path)
+
+
+def check_place(path: Path) -> None:
+    """Make sure that a file of this name can be written; nothing is left behind.
+
+    Raises
+    ------
+    SpecificationError
+        If it cannot.
+    """
     there = next(place for place in (path, *path.absolute().parents) if place.exists())
     try:
         # Permissions do not tell: a disk may be read-only, and some folders take no files at all.

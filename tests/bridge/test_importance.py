@@ -115,3 +115,35 @@ def test_what_cannot_be_scored_is_refused(model: Residual) -> None:
 
     with pytest.raises(SpecificationError, match="magnitude"):
         usage(trace(Product(), (torch.zeros(2, 3),)), [])
+
+
+def test_units_that_a_functional_call_reads_are_not_scored_0() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(4, 6), nn.Linear(6, 5), nn.Linear(5, 3)
+
+        def forward(self, x):
+            h = self.a(x).relu()
+            return self.c(nn.functional.linear(h, self.b.weight, self.b.bias).relu())
+
+    x = torch.randn(8, 4)
+    structure = trace(Mixed(), (x,))
+    data = [(x, torch.randint(3, (8,)))]
+    for score in (gate_fisher, usage):
+        with pytest.raises(SpecificationError, match="layer 'b' reads units, but its weight is used without calling"):
+            score(structure, data)
+
+
+def test_samples_that_are_not_along_the_first_axis_are_named() -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.b(self.a(x).relu().transpose(0, 1)).mean(0)
+
+    x = torch.randn(8, 5, 4)
+    with pytest.raises(SpecificationError, match="layer 'b' gets 5 rows where there are 8 samples"):
+        gate_fisher(trace(Turned(), (x,)), [(x, torch.randint(3, (8,)))])

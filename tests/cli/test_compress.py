@@ -11,6 +11,7 @@ from neuroprune.bridge.costs import network_cost
 from neuroprune.bridge.images import load_images
 from neuroprune.bridge.saving import load_network
 from neuroprune.bridge.training import evaluate
+from neuroprune.bridge.zoo import make_model
 from neuroprune.cli import app
 
 SMALL = ["compress", "--epochs", "2", "--fine-tune", "1", "--device", "cpu"]
@@ -58,8 +59,8 @@ def test_the_table_shows_stations_and_layers() -> None:
         ([], "give --macs, --svd or both"),
         (["--svd", "0.9", "--out", "x.pt"], "must end in .safetensors"),
         (["--svd", "0.9", "--figure", "x.txt"], "must end in .png"),
-        (["--svd", "1.5", "--epochs", "0"], "energy is 1.5"),
-        (["--svd", "0.9", "--temperature", "0", "--epochs", "0"], "temperature is 0"),
+        (["--svd", "1.5", "--epochs", "0"], "--svd 1.5: it must be a share"),
+        (["--svd", "0.9", "--temperature", "0", "--epochs", "0"], "--temperature 0: it must be above 0"),
         (["--macs", "1.5", "--epochs", "0"], "1.5"),
         (["--svd", "0.9", "--model", "none"], "no model 'none'"),
     ],
@@ -68,3 +69,31 @@ def test_requests_that_make_no_sense(arguments: list[str], message: str) -> None
     result = CliRunner().invoke(app, [*SMALL, *arguments])
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--macs", "nan"), "--macs nan: it must be a share"),
+        (("--svd", "1.5"), "--svd 1.5: it must be a share"),
+        (("--svd", "0.9", "--temperature", "0"), "--temperature 0: it must be above 0"),
+        (("--svd", "0.9", "--no-distil", "--temperature", "2"), "--temperature: there is no teacher"),
+        (("--svd", "0.9", "--fine-tune", "0", "--temperature", "2"), "--temperature: there is no fine-tuning"),
+        (("--svd", "0.9", "--out", "/proc/x/o.safetensors"), "cannot write '/proc/x/o.safetensors'"),
+    ],
+)
+def test_requests_are_checked_before_anything_is_trained(arguments: tuple[str, ...], message: str) -> None:
+    result = CliRunner().invoke(app, ["compress", *arguments])
+    assert result.exit_code == 2 and message in result.stderr and "train\n" not in result.stderr
+
+
+def test_weights_that_are_none_or_not_finite_are_named(tmp_path: Path) -> None:
+    junk, infinite = tmp_path / "junk.pt", tmp_path / "infinite.pt"
+    junk.write_text("hello")
+    model = make_model("lenet300", (1, 8, 8), 10)
+    with torch.no_grad():
+        model[5].bias[0] = float("inf")
+    torch.save(model.state_dict(), infinite)
+    for path, message in ((junk, "cannot load"), (infinite, "'5.bias' in")):
+        result = CliRunner().invoke(app, ["compress", "--model", "lenet300", "--svd", "0.9", "--weights", str(path)])
+        assert result.exit_code == 2 and message in result.stderr

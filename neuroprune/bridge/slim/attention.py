@@ -120,6 +120,30 @@ def _additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return torch.zeros_like(mask, dtype=dtype).masked_fill(mask, -math.inf)
 
 
+def is_plain_attention(module: nn.Module) -> bool:
+    """Return whether a module computes what ``nn.MultiheadAttention`` does and no more: no subclass, no hooks."""
+    return type(module) is nn.MultiheadAttention and not (module._forward_hooks or module._forward_pre_hooks)
+
+
+def refuse_shared(model: nn.Module) -> None:
+    """Raise if attention layers share weights: apart, they would not any more.
+
+    Raises
+    ------
+    SpecificationError
+    """
+    owners: dict[int, str] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if is_plain_attention(module):
+            for parameter in module.parameters():
+                first = owners.setdefault(id(parameter), name)
+                if first != name:
+                    raise SpecificationError(
+                        f"layers {first!r} and {name!r} (nn.MultiheadAttention) share weights, which slimming would "
+                        "part: give each its own"
+                    )
+
+
 def separate(attention: nn.MultiheadAttention, name: str) -> PrunedAttention:
     """Return a layer that computes the same, with separate projections.
 

@@ -72,6 +72,8 @@ class Budget:
         self.structure = structure
         self._clock = measure_latency if clock is None else clock
         self.whole = self.cost({})
+        if not self.whole > 0:
+            raise SpecificationError(f"the whole network costs {self.whole} {self.kind}: there is no share to keep")
         self.limit = share * self.whole
 
     def cost(self, remove: Removal) -> float:
@@ -81,8 +83,11 @@ class Budget:
         if self.kind == "parameters":
             return self.structure.parameters(remove)
         structure = self.structure
-        return self._clock(slim(structure.model, remove, structure.example_inputs, structure=structure),
-                           structure.example_inputs)  # fmt: skip
+        smaller = slim(structure.model, remove, structure.example_inputs, structure=structure)
+        seconds = self._clock(smaller, structure.example_inputs)
+        if not math.isfinite(seconds):
+            raise SpecificationError(f"the clock gives a latency of {seconds} seconds: it must be a finite number")
+        return seconds
 
     def check(self, minimum: Mapping[str, int]) -> None:
         """Raise if even the narrowest network costs more.
@@ -160,6 +165,8 @@ def select(
     SpecificationError
         If scores are missing, not finite or of another length.
     """
+    if scope not in ("global", "local"):
+        raise SpecificationError(f"scope is global or local, not {scope!r}")
     groups = budget.structure.groups
     least = least_widths(budget.structure, minimum_width)
     budget.check(least)
@@ -170,7 +177,8 @@ def select(
             key = (place + 1) / group.size
             if scope == "global":
                 saved = budget.whole - budget.cost({name: [unit]}) if per_cost else 1.0
-                key = float(scores[name][unit]) / saved
+                # What saves nothing by itself goes last.
+                key = float(scores[name][unit]) / saved if saved > 0 else math.inf
             ranking.append((key, name, unit))
     ranking.sort(key=lambda entry: entry[0])
 

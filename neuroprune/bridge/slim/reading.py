@@ -108,7 +108,7 @@ class Reading:
 
     def constant(self, shape: Sequence[int]) -> Value:
         """Return a tensor that cannot be cut."""
-        return Value(torch.full((), FIXED).expand(*shape), torch.zeros((), dtype=torch.bool).expand(*shape))
+        return Value(torch.full((), FIXED).expand(tuple(shape)), torch.zeros((), dtype=torch.bool).expand(tuple(shape)))
 
     def channels(self, x: Value, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return one label, and whether it is 0 everywhere, for each position along an axis."""

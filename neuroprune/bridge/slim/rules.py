@@ -20,15 +20,16 @@ def _names(text: str) -> frozenset[str]:
 
 
 KEEPS_ZERO = _names(
-    "abs alias atan asin celu clone contiguous detach dropout elu erf expm1 floor gelu hardshrink hardswish hardtanh "
-    "leaky_relu lift_fresh_copy log1p mish neg relu relu6 round rrelu selu sgn sign silu sin sinh "
+    "abs alias atan asin celu clone contiguous detach dropout elu erf expm1 floor gelu hardshrink hardswish "
+    "leaky_relu lift_fresh_copy log1p mish nan_to_num neg relu relu6 round rrelu selu sgn sign silu sin sinh "
     "softshrink sqrt square tan tanh tanhshrink to _to_copy trunc type_as feature_dropout alpha_dropout "
     "feature_alpha_dropout"
 )
 MOVES_ZERO = _names(
     "acos cos cosh exp exp2 hardsigmoid log log10 log2 log_sigmoid logit reciprocal rsqrt rsub sigmoid softplus "
-    "bitwise_not logical_not isnan isinf"
+    "bitwise_not logical_not isnan isinf threshold"
 )
+BOUNDED = _names("clamp clip clamp_min clamp_max hardtanh")
 SUMS = _names(
     "add sub maximum minimum fmax fmin lerp where eq ne lt le gt ge logical_or atan2 addcmul addcdiv masked_fill pow"
 )
@@ -81,6 +82,17 @@ def move_zero(r: Reading, node: Node, x: Any, *_: Any, **__: Any) -> Value:
     """Function of each entry by itself that is not 0 at 0."""
     x = r.value(x)
     return Value(x.labels, torch.zeros_like(x.zero), x.free)
+
+
+def bounded(r: Reading, node: Node, x: Any, *bounds: Any, **named: Any) -> Value:
+    """Function of each entry by itself that keeps it between numbers: 0 at 0 if that lies between them."""
+    if any(isinstance(b, Value | Weight) for b in (*bounds, *named.values())):
+        raise NotFollowedError
+    low, high = (*bounds, None, None)[:2] if operation_of(node).rstrip("_") != "clamp_max" else (None, bounds[0])
+    low = next((named[key] for key in ("min", "min_val") if key in named), low)
+    high = next((named[key] for key in ("max", "max_val") if key in named), high)
+    keeps = (low is None or low <= 0) and (high is None or high >= 0)
+    return keep_zero(r, node, x) if keeps else move_zero(r, node, x)
 
 
 def elementwise(r: Reading, node: Node, *operands: Any, **_: Any) -> Value:
@@ -282,6 +294,7 @@ def mix(r: Reading, node: Node, x: Any, axis: int, *_: Any, **__: Any) -> Value:
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(KEEPS_ZERO, keep_zero),
     **dict.fromkeys(MOVES_ZERO, move_zero),
+    **dict.fromkeys(BOUNDED, bounded),
     **dict.fromkeys(SUMS | PRODUCTS, elementwise),
     **dict.fromkeys(MOVES, move),
     **dict.fromkeys(RESHAPES, reshape),

@@ -1,10 +1,12 @@
 """The structure of a network: which units of which layers can only be removed together."""
 
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -64,6 +66,18 @@ class Group:
     slots: tuple[Slot, ...]
 
 
+def _numbers(units: Iterable[int], group: Group) -> list[int]:
+    """Return units as whole numbers; a mask or a share is none, though it could be read as one."""
+    try:
+        if any(isinstance(u, bool) or getattr(u, "dtype", None) in (torch.bool, np.bool_) for u in units):
+            raise TypeError
+        return [operator.index(u) for u in units]
+    except TypeError:
+        raise SpecificationError(
+            f"the {group.kind} of group {group.name!r} to remove must be whole numbers, such as [0, 3], not {units!r}"
+        ) from None
+
+
 class _Share:
     """How many of some labels are left without units."""
 
@@ -114,7 +128,7 @@ class Structure:
         found: dict[str, set[int]] = {}
         for name, units in remove.items():
             group = self.find(name)
-            chosen = [int(u) for u in units]
+            chosen = _numbers(units, group)
             for unit in chosen:
                 if not 0 <= unit < group.size:
                     raise SpecificationError(f"group {group.name!r} has {group.kind} 0 to {group.size - 1}, not {unit}")

@@ -1,6 +1,5 @@
 """Cutting units out of a network, checked against the network in which nothing reads them."""
 
-import copy as copying
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +8,8 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from neuroprune.bridge.masks import bake_all
-from neuroprune.bridge.slim.attention import PrunedAttention, locate, separate
+from neuroprune.bridge.masks import bake_all, copied
+from neuroprune.bridge.slim.attention import PrunedAttention, is_plain_attention, locate, separate
 from neuroprune.bridge.slim.structure import Removal, Structure
 from neuroprune.bridge.slim.tracing import trace
 from neuroprune.bridge.training import evaluating
@@ -48,7 +47,7 @@ def mask_units(
     """
     structure = trace(model, example_inputs) if structure is None else structure
     removal = structure.dead() if remove is None else remove
-    masked = copying.deepcopy(model)
+    masked = copied(model)
     bake_all(masked)
     with torch.no_grad():
         for name, axis, index in structure.reads(removal):
@@ -97,9 +96,13 @@ def slim(
     """
     structure = trace(model, example_inputs) if structure is None else structure
     removal = structure.normalise(structure.dead() if remove is None else remove)
-    # The masked network must be made before anything is cut.
-    expected, inputs = _expected(mask_units(model, removal, example_inputs, structure=structure), example_inputs)
-    target = copying.deepcopy(model) if copy else model
+    # What it must give is computed before anything is cut. Units that change nothing are held against the network
+    # itself: that they do is what was read of it.
+    reference = None if remove is None else removal
+    expected, inputs = _expected(
+        mask_units(model, reference or {}, example_inputs, structure=structure), example_inputs
+    )
+    target = copied(model) if copy else model
     bake_all(target)
     edits = _Edits()
     try:
@@ -132,7 +135,7 @@ def _cut(model: nn.Module, structure: Structure, removal: Removal, edits: _Edits
     """Replace parameters, buffers and the sizes that torch's own layers keep."""
     cuts = structure.cuts(removal)
     for name, module in list(model.named_modules()):
-        if isinstance(module, nn.MultiheadAttention) and any(_within(parameter, name) for parameter in cuts):
+        if is_plain_attention(module) and any(_within(parameter, name) for parameter in cuts):
             if not name:
                 model = separate(module, name)
             else:
@@ -204,6 +207,8 @@ def _fit(
                 for module, value in choices[key]:
                     edits.put(vars(module), key[1], value)
             problem = _differs(model, inputs, expected)
+            if not problem and choices:
+                problem = _miscounts(model, structure, removal)
             if not problem:
                 return
             trouble = trouble or problem
@@ -258,6 +263,11 @@ def _expected(masked: nn.Module, example_inputs: tuple[Any, ...]) -> tuple[list[
 
 
 def _outputs(model: nn.Module, inputs: tuple[Any, ...]) -> list[torch.Tensor]:
+    """Return what a network gives, computed in single precision at least: halves differ by more than mistakes do."""
+    halves = (torch.float16, torch.bfloat16)
+    if any(p.dtype in halves for p in model.parameters()):
+        model = copied(model).float()
+        inputs = pytree.tree_map_only(torch.Tensor, lambda x: x.float() if x.dtype in halves else x, inputs)
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -279,9 +289,26 @@ def _differs(model: nn.Module, inputs: tuple[Any, ...], expected: list[torch.Ten
         if out.is_floating_point():
             finite = want[torch.isfinite(want)].abs()
             # Sums are taken in another order: some thousand roundings of the largest value.
-            tolerance = 1000 * torch.finfo(want.dtype).eps * max(1.0, float(finite.max()) if len(finite) else 0.0)
+            tolerance = 1000 * torch.finfo(want.dtype).eps * (float(finite.max()) if len(finite) else 0.0)
             if not torch.allclose(out, want, rtol=0, atol=tolerance, equal_nan=True):
                 return f"outputs differ by {float((out - want).abs().nan_to_num().max()):.2g}"
+    return ""
+
+
+def _miscounts(model: nn.Module, structure: Structure, removal: Removal) -> str:
+    """Return which group of a cut network is not of the size that it should be, whatever the outputs are.
+
+    Numbers in the code (of heads, say) may be wrong where it shows in no output of the example: with one token all
+    heads attend alike.
+    """
+    try:
+        found = trace(model, structure.example_inputs).groups
+    except SpecificationError as error:
+        return str(error)
+    for name, group in structure.groups.items():
+        left = group.size - len(tuple(removal.get(name, ())))
+        if left > 1 and name in found and found[name].size != left:
+            return f"it has {found[name].size} {group.kind} in group {name!r}, not {left}"
     return ""
 
 
@@ -294,6 +321,6 @@ def _tensor(model: nn.Module, name: str) -> torch.Tensor:
     path = name.split(".")
     for i in range(len(path)):
         module = model.get_submodule(".".join(path[:i]))
-        if isinstance(module, nn.MultiheadAttention):
+        if is_plain_attention(module):
             return locate(module, ".".join(path[i:]))
     return getattr(model.get_submodule(".".join(path[:-1])), path[-1])

@@ -1,6 +1,5 @@
 """Reading a network: its operations from torch.export, and the rule of each."""
 
-import copy
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +9,8 @@ from torch import nn
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from neuroprune.bridge.masks import bake_all
-from neuroprune.bridge.slim.attention import separate
+from neuroprune.bridge.masks import bake_all, copied
+from neuroprune.bridge.slim.attention import is_plain_attention, refuse_shared, separate
 from neuroprune.bridge.slim.labels import Value
 from neuroprune.bridge.slim.layers import NotFollowedError
 from neuroprune.bridge.slim.reading import Reading, Weight, module_of, operation_of
@@ -51,15 +50,16 @@ def trace(model: nn.Module, example_inputs: tuple[Any, ...]) -> Structure:
     SpecificationError
         If the network cannot be exported with these inputs.
     """
-    model = prepare(copy.deepcopy(model)).eval()
+    model = prepare(copied(model)).eval()
     return Structure(model, example_inputs, _read(model, example_inputs))
 
 
 def prepare(model: nn.Module) -> nn.Module:
     """Bake parametrizations (masks) into weights and take ``nn.MultiheadAttention`` apart, in place."""
     bake_all(model)
+    refuse_shared(model)
     for name, module in list(model.named_modules()):
-        if isinstance(module, nn.MultiheadAttention):
+        if is_plain_attention(module):
             if not name:
                 return separate(module, name)
             model.set_submodule(name, separate(module, name))
