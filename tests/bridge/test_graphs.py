@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from neuroprune.rules import WeakestFirst  # noqa: E402
 
 
 def test_a_perceptron_by_hand() -> None:
-    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    model: Any = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[1.0, -2.0], [0.0, 3.0]]))
         model[2].weight.copy_(torch.tensor([[-4.0, 5.0]]))
@@ -29,7 +31,7 @@ def test_a_perceptron_by_hand() -> None:
 
 
 def test_filters_and_flattened_channels_are_one_node_each() -> None:
-    model = nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    model: Any = nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[[[3.0, 0.0], [0.0, -4.0]]], [[[0.0, 0.0], [0.0, 0.0]]]]))
         model[3].weight.zero_()

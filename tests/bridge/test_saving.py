@@ -41,7 +41,8 @@ def test_a_network_comes_back_in_its_precision(tmp_path: Path, dtype: Any) -> No
 
 
 def test_a_masked_network_is_slimmed_saved_and_loaded(tmp_path: Path) -> None:
-    model, x = make_model("small-cnn", SHAPE, 10).eval(), torch.randn(2, *SHAPE)
+    model: Any = make_model("small-cnn", SHAPE, 10).eval()
+    x = torch.randn(2, *SHAPE)
     mask = mask_weight(model[0])
     mask.alive[[1, 2]] = False
     smaller = slim(model, {"0": [1, 2]}, (x,))

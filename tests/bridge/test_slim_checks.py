@@ -66,7 +66,7 @@ def test_a_unit_that_is_moved_off_0_is_never_lost_without_a_word(move: Any) -> N
 def test_bounds_that_hold_0_keep_it_and_the_unit_goes() -> None:
     for move in (lambda h: h.clamp(0, 6), lambda h: h.clamp(max=6), lambda h: F.hardtanh(h), lambda h: h.clamp_min(0)):
         model, x = Shift(move).eval(), torch.randn(4, 8)
-        smaller = slim(model, None, (x,))
+        smaller: Any = slim(model, None, (x,))
         assert smaller.a.out_features == 15
         torch.testing.assert_close(smaller(x), model(x))
 
@@ -161,6 +161,25 @@ def test_attention_that_shares_weights_is_named(kind: str) -> None:
         trace(Tied(), (torch.randn(2, 3, 16),))
 
 
+def test_attention_whose_output_projection_is_tied_is_named() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.o = nn.MultiheadAttention(16, 4, batch_first=True), nn.Linear(16, 16)
+            self.o.weight = self.a.out_proj.weight
+
+        def forward(self, x):
+            return self.o(self.a(x, x, x)[0])
+
+    with pytest.raises(SpecificationError, match="shares weights with other layers"):
+        trace(Tied(), (torch.randn(2, 3, 16),))
+
+
+def test_empty_examples_are_refused() -> None:
+    with pytest.raises(SpecificationError, match="example inputs are empty"):
+        prune_to_budget(Shift(torch.relu), lambda _: 1.0, (torch.randn(0, 8),), macs=0.5)
+
+
 def test_attention_that_does_more_is_not_taken_apart() -> None:
     class Threefold(nn.MultiheadAttention):
         def forward(self, *args, **options):
@@ -183,6 +202,12 @@ def test_attention_that_does_more_is_not_taken_apart() -> None:
 def test_units_are_whole_numbers(units: Any) -> None:
     with pytest.raises(SpecificationError, match="must be whole numbers"):
         slim(Shift(torch.relu), {"a": units}, (torch.randn(4, 8),))
+
+
+def test_units_may_come_from_a_generator_or_a_tensor() -> None:
+    for units in ((u for u in [1, 2]), torch.tensor([2, 1]), range(1, 3)):
+        smaller: Any = slim(Shift(torch.relu), {"a": units}, (torch.randn(4, 8),))
+        assert smaller.a.out_features == 14
 
 
 @pytest.mark.parametrize(
@@ -208,8 +233,9 @@ def test_a_clock_that_gives_no_time_is_refused(seconds: float) -> None:
 def test_options_are_checked() -> None:
     model, x = Shift(torch.relu), (torch.randn(4, 8),)
     budget = Budget(trace(model, x), macs=0.5)
+    scope: Any = "foo"
     with pytest.raises(SpecificationError, match="scope is global or local"):
-        select({"a": torch.ones(16)}, budget, scope="foo")
+        select({"a": torch.ones(16)}, budget, scope=scope)
     with pytest.raises(SpecificationError, match="removes nothing"):
         prune_to_budget(model, lambda _: 1.0, x, macs=0.5, step=0)
 

@@ -84,7 +84,7 @@ def test_a_geometric_budget_divides_by_the_same_factor() -> None:
 
 
 def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
-    arguments = dict(methods=["magnitude"], sparsities=[0.9], seeds=[0, 1], out=tmp_path)
+    arguments: dict[str, Any] = dict(methods=["magnitude"], sparsities=[0.9], seeds=[0, 1], out=tmp_path)
     first = compare(QUICK, **arguments)
     (tmp_path / "magnitude_decreasing_0.9_1.json").unlink()
     kept = json.loads((tmp_path / "magnitude_decreasing_0.9_0.json").read_text())
@@ -100,7 +100,7 @@ def test_a_folder_of_another_setting_is_refused(tmp_path: Path) -> None:
 
 
 def test_several_processes_find_what_one_does(tmp_path: Path) -> None:
-    arguments = dict(methods=["random"], sparsities=[0.9], seeds=[0, 1])
+    arguments: dict[str, Any] = dict(methods=["random"], sparsities=[0.9], seeds=[0, 1])
     one, two = (compare(QUICK, processes=n, **arguments) for n in (1, 2))
     assert [t.test for t in one.trials] == [t.test for t in two.trials]
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -90,7 +91,7 @@ def test_requests_are_checked_before_anything_is_trained(arguments: tuple[str, .
 def test_weights_that_are_none_or_not_finite_are_named(tmp_path: Path) -> None:
     junk, infinite = tmp_path / "junk.pt", tmp_path / "infinite.pt"
     junk.write_text("hello")
-    model = make_model("lenet300", (1, 8, 8), 10)
+    model: Any = make_model("lenet300", (1, 8, 8), 10)
     with torch.no_grad():
         model[5].bias[0] = float("inf")
     torch.save(model.state_dict(), infinite)

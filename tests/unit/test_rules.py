@@ -402,7 +402,7 @@ def test_random_pruning_ignores_weight_under_a_budget() -> None:
 @pytest.mark.parametrize("course", ["constant", "decreasing", "increasing"])
 def test_a_course_spends_the_same_hazard_in_all(course: Any) -> None:
     rule = RandomPruning(rate=0.3, course=course, **window(4.0, 12.0))
-    hazards = [rule.hazard(now) * now.dt for now in Clock(3.0, 14.0, 0.25).moments()]
+    hazards = [(rule.hazard(now) or 0.0) * now.dt for now in Clock(3.0, 14.0, 0.25).moments()]
     assert sum(hazards) == pytest.approx(0.3 * 8)
     inside = np.asarray(hazards[4:-8])
     steps = np.diff(inside)

@@ -1,7 +1,7 @@
 """Multi-head attention whose heads need not fill the embedding, so that heads can really go."""
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -120,7 +120,7 @@ def _additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return torch.zeros_like(mask, dtype=dtype).masked_fill(mask, -math.inf)
 
 
-def is_plain_attention(module: nn.Module) -> bool:
+def is_plain_attention(module: Any) -> TypeGuard[nn.MultiheadAttention]:
     """Return whether a module computes what ``nn.MultiheadAttention`` does and no more: no subclass, no hooks."""
     return type(module) is nn.MultiheadAttention and not (module._forward_hooks or module._forward_pre_hooks)
 

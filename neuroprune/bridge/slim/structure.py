@@ -69,9 +69,10 @@ class Group:
 def _numbers(units: Iterable[int], group: Group) -> list[int]:
     """Return units as whole numbers; a mask or a share is none, though it could be read as one."""
     try:
-        if any(isinstance(u, bool) or getattr(u, "dtype", None) in (torch.bool, np.bool_) for u in units):
+        chosen = list(units)
+        if any(isinstance(u, bool) or getattr(u, "dtype", None) in (torch.bool, np.bool_) for u in chosen):
             raise TypeError
-        return [operator.index(u) for u in units]
+        return [operator.index(u) for u in chosen]
     except TypeError:
         raise SpecificationError(
             f"the {group.kind} of group {group.name!r} to remove must be whole numbers, such as [0, 3], not {units!r}"

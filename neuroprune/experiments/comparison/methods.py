@@ -95,9 +95,8 @@ class Method:
     @property
     def basis(self) -> Basis:
         """What its rules must know, of which gradients are the most."""
-        order: tuple[Basis, ...] = ("gradients", "activity", "weights")
         found = {rule.basis for rule in self.rules()}
-        return next((basis for basis in order if basis in found), "weights")
+        return "gradients" if "gradients" in found else "activity" if "activity" in found else "weights"
 
 
 def _turnover(by: str) -> Callable[[], Sequence[Rule]]:
