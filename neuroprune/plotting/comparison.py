@@ -63,6 +63,9 @@ def plot_comparison(
         raise SpecificationError("there are no methods to draw")
     ax = axes(ax, (4.6, 3.0))
     sparsities = sorted(rows)
+    ax.set_xscale("log")
+    left = [1 - s for s in sparsities]
+    ax.set_xlim(1.15 * max(left), min(left) / 1.15)
     names = list(dict.fromkeys(row.method for s in reversed(sparsities) for row in rows[s]))
     if len(dense):
         error = max(_LEAST, 1 - float(np.mean(dense)))
@@ -82,9 +85,7 @@ def plot_comparison(
         style = _GREYS[greys.index(name) % len(_GREYS)] if name in greys else "-"
         ax.fill_between(x, np.maximum(_LEAST, y - sd), np.minimum(1.0, y + sd), color=colour, alpha=0.12, lw=0)
         ax.plot(x, y, style, color=colour, lw=0.9 if name in greys else 1.3, marker="o", ms=2.5, label=name)
-    ax.set_xscale("log")
-    ax.invert_xaxis()
-    ax.xaxis.set_major_locator(FixedLocator([1 - s for s in sparsities]))
+    ax.xaxis.set_major_locator(FixedLocator(left))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda left, _: f"{100 * left:.3g} %"))
     ax.set_xlabel("weights that are left")

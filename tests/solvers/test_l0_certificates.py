@@ -13,8 +13,9 @@ from neuroprune.solvers.l0 import Gram, Solution, fit_l0, solve_l0
 from neuroprune.solvers.l0.curvature import _least_eigenvalue
 from neuroprune.solvers.l0.problem import Standard
 from neuroprune.solvers.l0.rounding import noise_of_sums
+from neuroprune.solvers.l0.search import Found, search
 from neuroprune.solvers.l0.singular import composed
-from neuroprune.solvers.l0.tree import FLOOR
+from neuroprune.solvers.l0.tree import FLOOR, Tree
 
 EXACT = 1e-9
 """What an objective by orthogonal factors of the data can be off, relative to itself, with room to spare."""
@@ -145,6 +146,27 @@ def test_moments_that_are_all_noise_bound_nothing() -> None:
     )
     found = solve_l0(blind, k=2, exact=True)
     assert found.lower_bound == 0.0 and not found.proven
+
+
+def test_a_gap_counts_what_the_value_itself_can_be_off() -> None:
+    X, y = opposed_pair(0)
+    gram = Gram.from_data(X, y)
+    noisy = Gram(
+        gram.gram, gram.correlation, gram.energy, 50, 50, np.zeros(5), np.zeros(1), np.zeros(5), np.ones(1) / 8
+    )
+    found = solve_l0(noisy, k=0)  # half an eighth of the target's square too high or too low, and so is the bound
+    assert found.value == pytest.approx(0.5 * y @ y)
+    assert found.gap == pytest.approx(0.25)
+
+
+def test_a_support_known_by_too_high_a_value_does_not_raise_the_bound() -> None:
+    X, y, _ = sparse_data(40, 6, 2, snr=2.0)
+    gram = Gram.from_data(X, y)
+    for k, penalty in ((2, None), (None, 5.0)):
+        problem = Standard.of(gram, 0.0).problem(0, penalty=penalty, budget=k, rows=gram.rank)
+        best = search(problem)
+        wrong = Found(best.columns, 1.1 * best.value)
+        assert Tree(problem, wrong, 1e-6).search().bound <= best.value + 1e-13
 
 
 def test_noise_grows_with_the_rows_of_a_batch() -> None:
