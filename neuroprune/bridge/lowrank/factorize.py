@@ -102,8 +102,8 @@ def factorize(
     Raises
     ------
     SpecificationError
-        If a layer does not exist, is no plain ``nn.Linear`` or cannot be replaced (masked, shared, read by the module
-        around it, hooked), a rank or share makes no sense, or values are not finite.
+        If a layer does not exist, is no plain ``nn.Linear`` or cannot be replaced (masked, shared, read by a module of
+        torch around it, hooked), a rank or share makes no sense, or values are not finite.
     """
     if isinstance(ranks, float):
         wanted: Mapping[str, int | float] = dict.fromkeys(replaceable(model), ranks)
