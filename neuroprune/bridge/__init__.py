@@ -7,6 +7,6 @@ except ModuleNotFoundError:
 
 from neuroprune.bridge.pruner import Pruner, prune, shown
 from neuroprune.bridge.substrate import TorchSubstrate
-from neuroprune.development import Budget
+from neuroprune.core.budget import Budget
 
 __all__ = ["Budget", "Pruner", "TorchSubstrate", "prune", "shown"]

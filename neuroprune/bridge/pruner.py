@@ -12,9 +12,10 @@ from torch.nn import functional
 from neuroprune.bridge.providers import MeanLoss
 from neuroprune.bridge.substrate import Provider, TorchSubstrate
 from neuroprune.bridge.traces import TRACES
+from neuroprune.core.budget import Budget
 from neuroprune.core.clock import Clock, Now
 from neuroprune.core.errors import SpecificationError
-from neuroprune.development import Budget, Development, Progress, develop
+from neuroprune.development import Development, Progress, develop
 from neuroprune.environment.base import Environment
 from neuroprune.record import Record
 from neuroprune.rules.base import Rule

@@ -10,9 +10,10 @@ from torch import nn
 
 from neuroprune.bridge import TorchSubstrate
 from neuroprune.bridge.layers import view_of
+from neuroprune.core.budget import Budget
 from neuroprune.core.clock import Clock, Now
 from neuroprune.core.tables import Change, Decision
-from neuroprune.development import Budget, develop
+from neuroprune.development import develop
 from neuroprune.rules import WeakestFirst
 
 NOW = Now(step=0, age=3.0, dt=0.5, progress=0.5)

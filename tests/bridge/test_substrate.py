@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neuroprune.core.budget import Budget
 from neuroprune.core.clock import Clock, Now
 from neuroprune.core.errors import RecordError, SpecificationError
 from neuroprune.core.tables import Change, Decision, Tables
-from neuroprune.development import Budget, develop
+from neuroprune.development import develop
 from neuroprune.environment import Inhibition, Microglia
 from neuroprune.rules import (
     Competition,

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neuroprune.core.budget import Budget
 from neuroprune.core.clock import Clock
 from neuroprune.core.tables import Table, Tables
-from neuroprune.development import Budget, develop
+from neuroprune.development import develop
 from neuroprune.environment import Environment, Inhibition, Microglia
 from neuroprune.record import Record
 from neuroprune.rules import Competition, Elimination, Engulfment, RandomRegrowth, Rule, Tag, Translocation

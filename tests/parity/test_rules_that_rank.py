@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from test_one_rule_set_two_substrates import assert_same
 
+from neuroprune.core.budget import Budget
 from neuroprune.core.clock import Clock, Now
 from neuroprune.core.randomness import Draws
 from neuroprune.core.tables import Table, Tables
-from neuroprune.development import Budget, develop
+from neuroprune.development import develop
 from neuroprune.environment.base import to_numpy
 from neuroprune.rules import Ranking, Regrowth, Rule, WeakestFirst, available_rules, decide
 from neuroprune.testing import TableSubstrate, example_rule, example_tables, to_library

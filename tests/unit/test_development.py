@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neuroprune.core.budget import Budget
 from neuroprune.core.clock import Clock, Now
 from neuroprune.core.errors import BudgetError, RecordError, SpecificationError
 from neuroprune.core.tables import Table, Tables
-from neuroprune.development import Activity, Budget, Development, Progress, develop
+from neuroprune.development import Activity, Development, Progress, develop
 from neuroprune.environment import Inhibition, Microglia
 from neuroprune.record import ALIVE, Record, open_record
 from neuroprune.rules import (

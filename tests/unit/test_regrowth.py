@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from neuroprune.core.budget import Budget
 from neuroprune.core.clock import Clock, Now
 from neuroprune.core.errors import SpecificationError
 from neuroprune.core.randomness import Draws
 from neuroprune.core.tables import Table, Tables
-from neuroprune.development import Budget, Development
+from neuroprune.development import Development
 from neuroprune.record import Record
 from neuroprune.rules import Regrowth, Rule, WeakestFirst, decide
 from neuroprune.testing import TableSubstrate, check_rule

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from neuroprune.core.budget import Budget
 from neuroprune.core.clock import Course
 from neuroprune.core.errors import SpecificationError
-from neuroprune.development import Budget
 from neuroprune.rules import (
     DualConstraint,
     Fisher,
@@ -42,7 +42,7 @@ class Schedule:
     Parameters
     ----------
     course, steepness, start, stop
-        As of :class:`neuroprune.development.Budget`.
+        As of :class:`neuroprune.core.budget.Budget`.
     """
 
     course: Course

@@ -18,10 +18,10 @@ from neuroprune.bridge.sparse_linear import auto_sparse
 from neuroprune.bridge.timing import stopwatch
 from neuroprune.bridge.training import Training, default_training, evaluate, train
 from neuroprune.bridge.zoo import make_model
+from neuroprune.core.budget import Budget
 from neuroprune.core.clock import Clock
 from neuroprune.core.errors import SpecificationError
 from neuroprune.core.randomness import derive_seed
-from neuroprune.development import Budget
 from neuroprune.experiments.comparison.methods import (
     ROUNDS,
     STEPS,
