@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keeping
-from scipy import stats
 
-from neuroprune.experiments.comparison import METHODS, SCHEDULES, Comparison, Setting, Trial, compare
+from neuroprune.experiments.comparison import METHODS, SCHEDULES, Comparison, Setting, Trial, compare, paired_difference
 
 SCREENED = (0.95, 0.98)
 CHOSEN_AT = 0.98
@@ -38,13 +37,9 @@ def validation(trials: Sequence[Trial]) -> float:
     return statistics.fmean(t.validation for t in trials)
 
 
-def difference(trials: Sequence[Trial], others: Sequence[Trial]) -> str:
-    """Return how much higher the test accuracy is, paired by seed, in points with its 95 % interval."""
-    theirs = {t.seed: t.test for t in others}
-    paired = [100 * (t.test - theirs[t.seed]) for t in trials]
-    mean = statistics.fmean(paired)
-    half = stats.t.ppf(0.975, len(paired) - 1) * statistics.stdev(paired) / math.sqrt(len(paired))
-    return f"{mean:+6.2f} ({mean - half:+.2f}, {mean + half:+.2f})"
+def points(difference: float, interval: tuple[float, float]) -> str:
+    """Return a difference of accuracies and its interval, in points."""
+    return f"{100 * difference:+6.2f} ({100 * interval[0]:+.2f}, {100 * interval[1]:+.2f})"
 
 
 def accuracy(trials: Sequence[Trial]) -> str:
@@ -79,7 +74,7 @@ def schedules_compared(found: Comparison, method: str) -> list[str]:
         reference = grid[method, "decreasing"]
         for schedule in GRADUAL:
             trials = grid[method, schedule]
-            versus = "" if schedule == "decreasing" else difference(trials, reference)
+            versus = "" if schedule == "decreasing" else points(*paired_difference(trials, reference))
             lines.append(f"  {sparsity:6.1%}  {schedule:12}{accuracy(trials)}  {versus}")
     return [*lines, ""]
 
@@ -136,10 +131,9 @@ def main() -> None:
     ]
     for sparsity in FINAL:
         rows = final.rows(sparsity)
-        reference = next(row for row in rows if math.isnan(row.difference))
         lines.append(f"  {sparsity:.1%} gone")
         for row in rows:
-            versus = "reference" if row is reference else difference(row.trials, reference.trials)
+            versus = "reference" if math.isnan(row.difference) else points(row.difference, row.interval)
             lines.append(f"    {row.method:20}{row.schedule:12}{accuracy(row.trials)}  {versus}")
     everything = {key(t): t for c in (screened, final, claim) for t in c.trials}.values()
     lines += [

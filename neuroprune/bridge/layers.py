@@ -167,17 +167,19 @@ class ConvolutionView(WeightView):
 
     def coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
         """Return the sum over places; what is padded counts as it does in the layer."""
-        pre = self._padded(self._batched(pre))
-        size = (self.n_post, self.n_sources // self.layer.groups, *self.kernel)
-        return self.matrix(self.gradient(pre, size, self._batched(post), **self._steps()))
+        return self.matrix(self._correlate(self._batched(pre), self._batched(post), self.n_post))
 
     def usage(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
         """Return the sum over places, the same for all filters of a group, of which one is enough to find it."""
         groups, post = self.layer.groups, self._batched(post)
         ones = torch.ones_like(post[:, :1]).expand(-1, groups, *post.shape[2:])
-        size = (groups, self.n_sources // groups, *self.kernel)
-        found = self.gradient(self._padded(self._batched(pre)), size, ones, **self._steps())
+        found = self._correlate(self._batched(pre), ones, groups)
         return found.reshape(groups, -1).repeat_interleave(self.n_post // groups, 0)
+
+    def _correlate(self, pre: torch.Tensor, post: torch.Tensor, n_post: int) -> torch.Tensor:
+        """Return the sum over places of products, in the shape of the weight of so many filters."""
+        size = (n_post, self.n_sources // self.layer.groups, *self.kernel)
+        return self.gradient(self._padded(pre), size, post, **self._steps())
 
     def squared_coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
         """Return the sum over images of the square of the sum over places."""
@@ -227,21 +229,10 @@ class TransposedView(ConvolutionView):
         grouped = matrix.reshape(groups, self.n_post // groups, self.n_sources // groups, *self.kernel)
         return grouped.transpose(1, 2).reshape(self.n_sources, -1, *self.kernel)
 
-    def coincidence(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
+    def _correlate(self, pre: torch.Tensor, post: torch.Tensor, n_post: int) -> torch.Tensor:
         """Return the sum over places: the layer is a convolution run backwards, so their roles change."""
-        size = (self.n_sources, self.n_post // self.layer.groups, *self.kernel)
-        found = self.gradient(
-            self._batched(post), size, self._batched(pre), padding=self.layer.padding, **self._steps()
-        )
-        return self.matrix(found)
-
-    def usage(self, pre: torch.Tensor, post: torch.Tensor) -> torch.Tensor:
-        """Return the sum over places, the same for all filters of a group, of which one is enough to find it."""
-        groups, post = self.layer.groups, self._batched(post)
-        ones = torch.ones_like(post[:, :1]).expand(-1, groups, *post.shape[2:])
-        size = (self.n_sources, 1, *self.kernel)
-        found = self.gradient(ones, size, self._batched(pre), padding=self.layer.padding, **self._steps())
-        return found.reshape(groups, -1).repeat_interleave(self.n_post // groups, 0)
+        size = (self.n_sources, n_post // self.layer.groups, *self.kernel)
+        return self.gradient(post, size, pre, padding=self.layer.padding, **self._steps())
 
 
 def view_of(layer: nn.Module) -> WeightView:

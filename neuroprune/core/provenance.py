@@ -12,15 +12,20 @@ _DECIDING = ("core", "environment", "rules", "spiking", "datasets")
 
 
 @cache
-def code_version() -> str:
+def code_version(*parts: str) -> str:
     """Return the version of neuroprune and a fingerprint of the sources that decide what a run does.
+
+    Parameters
+    ----------
+    *parts : str
+        Folders of the package that matter; those that a simulation depends on without any.
 
     Examples
     --------
     >>> code_version().startswith(__version__)
     True
     """
-    files = [_PACKAGE / "development.py", *(f for part in _DECIDING for f in (_PACKAGE / part).rglob("*.py"))]
+    files = [_PACKAGE / "development.py", *(f for part in parts or _DECIDING for f in (_PACKAGE / part).rglob("*.py"))]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())

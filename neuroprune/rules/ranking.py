@@ -88,11 +88,11 @@ class Ranking(Rule):
     def propose(self, tables: Tables, now: Now, draws: Draws) -> Sequence[Proposal]:
         proposals = []
         for table in tables:
-            score = -self.importance(table, draws)
+            importance = self.importance(table, draws)
             if self.scope == "cell":
-                score = -rank_in_cell(table, -score, draws)
+                importance = rank_in_cell(table, importance, draws)
             newborn = table.full("newborn") > 0 if "newborn" in table else None
-            proposals.append(Proposal(score=score, protected=newborn))
+            proposals.append(Proposal(score=-importance, protected=newborn))
         return proposals
 
 

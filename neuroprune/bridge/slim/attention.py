@@ -126,22 +126,28 @@ def is_plain_attention(module: Any) -> TypeGuard[nn.MultiheadAttention]:
 
 
 def refuse_shared(model: nn.Module) -> None:
-    """Raise if attention layers share weights: apart, they would not any more.
+    """Raise if attention shares weights with anything: taken apart, they would part.
 
     Raises
     ------
     SpecificationError
     """
+    modules = list(model.named_modules(remove_duplicate=False))
+    attentions = [name for name, module in modules if is_plain_attention(module)]
+
+    def holder(name: str) -> str:
+        return next((a for a in attentions if not a or name == a or name.startswith(f"{a}.")), name)
+
     owners: dict[int, str] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        if is_plain_attention(module):
-            for parameter in module.parameters():
-                first = owners.setdefault(id(parameter), name)
-                if first != name:
-                    raise SpecificationError(
-                        f"layers {first!r} and {name!r} (nn.MultiheadAttention) share weights, which slimming would "
-                        "part: give each its own"
-                    )
+    for name, module in modules:
+        for parameter in module.parameters(recurse=False):
+            here = holder(name)
+            first = owners.setdefault(id(parameter), here)
+            if first != here and {first, here} & set(attentions):
+                raise SpecificationError(
+                    f"layers {first!r} and {here!r} (nn.MultiheadAttention, at least one) share weights, which slimming "
+                    "would part: give each its own"
+                )
 
 
 def separate(attention: nn.MultiheadAttention, name: str) -> PrunedAttention:

@@ -52,15 +52,7 @@ def trace(model: nn.Module, example_inputs: tuple[Any, ...]) -> Structure:
     """
     if any(x.numel() == 0 for x in pytree.tree_leaves(example_inputs) if isinstance(x, torch.Tensor)):
         raise SpecificationError("the example inputs are empty: give a batch of two samples or more")
-    model = copied(model)
-    bake_all(model)
-    whole = sum(p.numel() for p in model.parameters())
-    model = prepare(model).eval()
-    if sum(p.numel() for p in model.parameters()) != whole:
-        raise SpecificationError(
-            f"{type(model).__name__} has nn.MultiheadAttention that shares weights with other layers, which slimming "
-            "would part: give each its own"
-        )
+    model = prepare(copied(model)).eval()
     return Structure(model, example_inputs, _read(model, example_inputs))
 
 

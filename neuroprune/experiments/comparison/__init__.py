@@ -1,6 +1,6 @@
 """Pruning rules against each other on artificial networks: same data, same budget, same training."""
 
-from neuroprune.experiments.comparison.comparing import Comparison, Row, compare
+from neuroprune.experiments.comparison.comparing import Comparison, Row, compare, paired_difference
 from neuroprune.experiments.comparison.methods import METHODS, SCHEDULES, Method, Schedule
 from neuroprune.experiments.comparison.trial import Setting, Trial, run_trial
 
@@ -14,5 +14,6 @@ __all__ = [
     "Setting",
     "Trial",
     "compare",
+    "paired_difference",
     "run_trial",
 ]

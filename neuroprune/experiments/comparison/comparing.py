@@ -6,13 +6,12 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from neuroprune._version import __version__
 from neuroprune.core.errors import RecordError, SpecificationError
 from neuroprune.core.files import write_whole
+from neuroprune.core.provenance import code_version
 from neuroprune.core.workers import Tell, work_in_processes
 from neuroprune.experiments.comparison.methods import METHODS, find_method, find_schedule
 from neuroprune.experiments.comparison.trial import Setting, Trial, run_trial
@@ -23,6 +22,8 @@ DEFAULT_METHODS = (
     "winner-relative",
 )  # fmt: skip
 CONFIDENCE = 0.95
+_DECIDING = ("core", "rules", "bridge", "experiments/comparison")
+"""Parts of the package that a trial depends on."""
 
 
 @dataclass(frozen=True)
@@ -129,23 +130,33 @@ def _validation(trials: Sequence[Trial]) -> float:
 
 def _row(trials: Sequence[Trial], reference: Sequence[Trial] | None, measure: str) -> Row:
     first = trials[0]
-    difference, low, high = math.nan, math.nan, math.nan
+    difference, interval = math.nan, (math.nan, math.nan)
     if reference is not None and reference is not trials:
-        theirs = {t.seed: getattr(t, measure) for t in reference}
-        paired = [getattr(t, measure) - theirs[t.seed] for t in trials if t.seed in theirs]
-        if paired:
-            difference, low, high = _mean_and_interval(paired)
-    return Row(first.method, first.schedule, first.sparsity, tuple(trials), difference, (low, high))
+        difference, interval = paired_difference(trials, reference, measure)
+    return Row(first.method, first.schedule, first.sparsity, tuple(trials), difference, interval)
 
 
-def _mean_and_interval(values: Sequence[float]) -> tuple[float, float, float]:
+def paired_difference(
+    trials: Sequence[Trial], others: Sequence[Trial], measure: str = "test"
+) -> tuple[float, tuple[float, float]]:
+    """Return by how much a measure is higher than that of others, paired by seed.
+
+    Returns
+    -------
+    mean : float
+        Over the seeds that both have; NaN if there are none.
+    interval : (float, float)
+        95 % confidence interval by Student's t; NaN with fewer than two.
+    """
     from scipy import stats
 
-    mean, n = statistics.fmean(values), len(values)
+    theirs = {t.seed: getattr(t, measure) for t in others}
+    paired = [getattr(t, measure) - theirs[t.seed] for t in trials if t.seed in theirs]
+    mean, n = statistics.fmean(paired) if paired else math.nan, len(paired)
     if n < 2:
-        return mean, math.nan, math.nan
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * statistics.stdev(values) / math.sqrt(n)
-    return mean, mean - half, mean + half
+        return mean, (math.nan, math.nan)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * statistics.stdev(paired) / math.sqrt(n)
+    return mean, (mean - half, mean + half)
 
 
 def compare(
@@ -290,7 +301,7 @@ class _Folder:
         self.path = path
         if path is None:
             return
-        content = {"format": FORMAT, "version": _version(), "setting": asdict(setting)}
+        content = {"format": FORMAT, "version": code_version(*_DECIDING), "setting": asdict(setting)}
         file = path / "comparison.json"
         if file.is_file():
             found = _read_json(file)
@@ -331,14 +342,3 @@ def _read_json(file: Path) -> Any:
         return json.loads(file.read_text())
     except (OSError, json.JSONDecodeError) as error:
         raise RecordError(f"{str(file)!r} cannot be read: {error}") from None
-
-
-@cache
-def _version() -> str:
-    """Return the version of neuroprune and a fingerprint of the sources that decide how a trial ends."""
-    package = Path(__file__).resolve().parents[2]
-    parts = ("core", "rules", "bridge", "experiments/comparison")
-    digest = sha256()
-    for file in sorted([package / "development.py", *(f for part in parts for f in (package / part).rglob("*.py"))]):
-        digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
-    return f"{__version__}+{digest.hexdigest()[:12]}"

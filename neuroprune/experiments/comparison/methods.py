@@ -30,7 +30,7 @@ from neuroprune.rules.base import Basis
 STEPS = 50
 """Steps of development that a training is mapped onto."""
 TURNOVERS = 10
-"""Times that connections die and form where as many form as die: about every hundred training steps of a short run."""
+"""Times in a training that connections die and form, where as many form as die."""
 ROUNDS = 100
 """Of SynFlow."""
 
