@@ -145,8 +145,8 @@ def refuse_shared(model: nn.Module) -> None:
             first = owners.setdefault(id(parameter), here)
             if first != here and {first, here} & set(attentions):
                 raise SpecificationError(
-                    f"layers {first!r} and {here!r} (nn.MultiheadAttention, at least one) share weights, which slimming "
-                    "would part: give each its own"
+                    f"layers {first!r} and {here!r} (nn.MultiheadAttention, at least one) share weights, which "
+                    "slimming would part: give each its own"
                 )
 
 
